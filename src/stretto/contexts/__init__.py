@@ -1,0 +1,1 @@
+"""The bounded contexts; they know the core and never each other."""

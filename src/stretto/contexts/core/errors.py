@@ -1,0 +1,136 @@
+"""One tree of errors. Two questions place a new one: whose fault is it, and does a retry help?
+
+StrettoError
+├── InvalidRequest            the caller asked for something that cannot be   (never retry)
+│   ├── InvalidIdentifier · InvalidHash · InvalidLanguage · InvalidOption
+│   └── UnknownEngine · UnknownModel
+├── UnusableMedia             the file is at fault                            (never retry)
+│   ├── MediaNotFound · MediaUnreadable · MediaEmpty
+│   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
+├── Unavailable               this machine cannot do it now                   (a retry may help)
+│   ├── EngineUnavailable · StorageUnavailable · StorageFull
+│   └── OutputNotWritable
+├── EngineFailure             an engine gave up on one piece of audio
+│   └── TransientEngineFailure                                                (retry helps)
+└── Cancelled                 somebody asked to stop
+
+The docstring of a class is its message when none is given; messages say what happened, to what,
+and what to do. Exit codes and HTTP statuses live in ``interfaces``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StrettoError(Exception):
+    """Something went wrong."""
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+
+class InvalidRequest(StrettoError):
+    """The request cannot be carried out as it was made."""
+
+
+class InvalidIdentifier(InvalidRequest):
+    """That is not an id."""
+
+
+class InvalidHash(InvalidRequest):
+    """That is not a SHA-256."""
+
+
+class InvalidLanguage(InvalidRequest):
+    """That is not a language code."""
+
+
+class InvalidOption(InvalidRequest):
+    """An option has a value that is not allowed."""
+
+
+class UnknownEngine(InvalidRequest):
+    """There is no engine of that name."""
+
+
+class UnknownModel(InvalidRequest):
+    """There is no model of that name."""
+
+
+class UnusableMedia(StrettoError):
+    """The file cannot be transcribed."""
+
+
+class MediaNotFound(UnusableMedia):
+    """There is no such file."""
+
+
+class MediaUnreadable(UnusableMedia):
+    """The file cannot be read."""
+
+
+class MediaEmpty(UnusableMedia):
+    """The file is empty."""
+
+
+class MediaNotRecognised(UnusableMedia):
+    """The file is no audio or video that can be decoded."""
+
+
+class MediaRefused(UnusableMedia):
+    """The file is a playlist or points to other files; such files are never opened."""
+
+
+class NoAudioStream(UnusableMedia):
+    """The file has no audio."""
+
+
+class AudioTooShort(UnusableMedia):
+    """The file holds less than 0.1 seconds of audio."""
+
+
+class Unavailable(StrettoError):
+    """Something that is needed is not available on this machine at the moment."""
+
+    retryable = True
+
+
+class EngineUnavailable(Unavailable):
+    """The engine cannot run on this machine."""
+
+    retryable = False
+
+
+class StorageUnavailable(Unavailable):
+    """The database cannot be used."""
+
+
+class StorageFull(Unavailable):
+    """The disk is full. Free some space and run the same command again: finished work is kept."""
+
+
+class OutputNotWritable(Unavailable):
+    """The output cannot be written."""
+
+    retryable = False
+
+
+class EngineFailure(StrettoError):
+    """The engine could not transcribe a piece of the audio."""
+
+
+class TransientEngineFailure(EngineFailure):
+    """The engine could not transcribe a piece of the audio just now."""
+
+    retryable = True
+
+
+class Cancelled(StrettoError):
+    """Stopped on request. Finished chunks are kept; run the same command to go on."""

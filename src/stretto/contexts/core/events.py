@@ -1,0 +1,134 @@
+"""Everything that can be heard of, in the past tense. Events carry facts, never objects with behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stretto.contexts.core.identifiers import ChunkId, JobId, Timestamp, TranscriptId
+from stretto.contexts.core.transcript import Segment, TranscriptStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainEvent:
+    """Something that happened at a moment."""
+
+    at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProcessingStarted(DomainEvent):
+    transcript_id: TranscriptId
+    file: str
+    claimed_duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkSizeChosen(DomainEvent):
+    """The sizer decided; ``reason`` is the sentence that ``--plan`` shows."""
+
+    transcript_id: TranscriptId
+    target_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageDetected(DomainEvent):
+    transcript_id: TranscriptId
+    language: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProcessingStarted(DomainEvent):
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProgressed(DomainEvent):
+    """``done_s`` of the chunk's audio seconds are finished; it never falls for one chunk."""
+
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+    done_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProcessingCompleted(DomainEvent):
+    """``segments`` have file times; ``from_cache`` says that no engine ran."""
+
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+    segments: tuple[Segment, ...]
+    duration_ms: int
+    from_cache: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProcessingRetried(DomainEvent):
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+    attempt: int
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProcessingFailed(DomainEvent):
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FellBackToSequential(DomainEvent):
+    """Chunks are processed one after the other from here on, for ``reason``."""
+
+    transcript_id: TranscriptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProcessingCompleted(DomainEvent):
+    transcript_id: TranscriptId
+    status: TranscriptStatus
+    total_chunks: int
+    total_duration_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProcessingFailed(DomainEvent):
+    transcript_id: TranscriptId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileProcessingCancelled(DomainEvent):
+    transcript_id: TranscriptId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQueued(DomainEvent):
+    job_id: JobId
+    file: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCompleted(DomainEvent):
+    job_id: JobId
+    transcript_id: TranscriptId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFailed(DomainEvent):
+    job_id: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntryCreated(DomainEvent):
+    cache_key: str
+    level: str
+    ttl_s: float | None

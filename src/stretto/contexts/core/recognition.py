@@ -1,0 +1,95 @@
+"""What is asked of an engine and what it answers: the nouns that make up a cache key and its value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from stretto.contexts.core.errors import InvalidOption
+from stretto.contexts.core.identifiers import AudioHash, FileHash, Language
+from stretto.contexts.core.transcript import Gap, Segment
+
+MAXIMUM_PROMPT_BYTES = 4096
+
+
+class Task(StrEnum):
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+class Grain(StrEnum):
+    """What a cached answer is about."""
+
+    CHUNK = "chunk"
+    WINDOW = "window"
+    LANGUAGE = "language"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineIdentity:
+    """Everything about an engine that can change its text.
+
+    ``model_revision`` is a hash over the weights; ``settings`` is a canonical rendering of
+    decoding parameters (beam, thresholds, compute type).
+    """
+
+    engine: str
+    engine_version: str
+    model: str
+    model_revision: str
+    settings: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionOptions:
+    """What the user may choose about the text. ``language`` None means: find out.
+
+    ``detected`` marks a language that was found, not given: the engine may then follow a speaker
+    who changes language. Raises InvalidOption for a prompt over 4 KiB.
+    """
+
+    language: Language | None = None
+    detected: bool = False
+    task: Task = Task.TRANSCRIBE
+    prompt: str = ""
+    words: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.prompt.encode()) > MAXIMUM_PROMPT_BYTES:
+            raise InvalidOption(
+                f"The prompt is longer than {MAXIMUM_PROMPT_BYTES} bytes; shorten it."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognitionRequest:
+    """One piece of audio, one engine, one set of options: the identity of an answer."""
+
+    audio: AudioHash
+    grain: Grain
+    engine: EngineIdentity
+    options: TranscriptionOptions
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptRequest:
+    """One audio stream of a file, one engine, one set of options: a transcript's identity."""
+
+    file_hash: FileHash
+    stream_index: int
+    engine: EngineIdentity
+    options: TranscriptionOptions
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognition:
+    """An engine's answer for one piece of audio; times are seconds from the start of the piece."""
+
+    segments: tuple[Segment, ...] = ()
+    language: Language | None = None
+    language_probability: float = 0.0
+    speech_s: float = 0.0
+    transcribed_s: float = 0.0
+    gaps: tuple[Gap, ...] = ()

@@ -1,0 +1,1 @@
+"""Processing: cut a recording into chunks, recognise them in parallel, merge the text."""

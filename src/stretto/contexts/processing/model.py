@@ -1,0 +1,192 @@
+"""The nouns of processing: chunks, windows, sizes, strategies and progress. Frozen and pure."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stretto.contexts.core.audio import BYTES_PER_SECOND, AudioFile, Span
+from stretto.contexts.core.errors import Cancelled, InvalidOption
+from stretto.contexts.core.identifiers import AudioHash, ChunkId
+
+Samples = npt.NDArray[np.int16]
+"""One-dimensional 16-bit samples at 16 kHz, mono."""
+
+MEGABYTE: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ChunkSize:
+    """Bytes of decoded audio that a chunk aims at: 10 to 30 MB, which is 5 to 16 minutes."""
+
+    MINIMUM_BYTES = 10 * MEGABYTE
+    MAXIMUM_BYTES = 30 * MEGABYTE
+
+    bytes: int
+
+    def __post_init__(self) -> None:
+        if not self.MINIMUM_BYTES <= self.bytes <= self.MAXIMUM_BYTES:
+            raise InvalidOption(f"A chunk has 10 to 30 MB, not {self.bytes / MEGABYTE:.1f} MB.")
+
+    @property
+    def duration_s(self) -> float:
+        return self.bytes / BYTES_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ConcurrencyLimit:
+    """How many chunks may be worked on at once: 1 to 64, 4 by default."""
+
+    value: int = 4
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.value <= 64:
+            raise InvalidOption(f"Concurrency is a number from 1 to 64, not {self.value}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """What an engine takes in one call; None means: no limit of its own.
+
+    ``max_bytes`` counts the encoded body, overhead included; ``concurrency`` is how many calls
+    it serves well at the same time; ``speed`` is audio seconds per second of work, for estimates.
+    """
+
+    max_bytes: int | None = None
+    max_seconds: float | None = None
+    concurrency: int | None = None
+    speed: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeDecision:
+    """What the DynamicChunkSizer chose, and the sentence that says why."""
+
+    target: ChunkSize
+    minimum_s: float
+    maximum_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingStrategy:
+    """How one file is processed: decided once, before the first chunk."""
+
+    size: SizeDecision
+    concurrency: ConcurrencyLimit = ConcurrencyLimit()
+    retries_per_chunk: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChunk:
+    """A span of the file between two cuts, and the windows that tile it (both in file samples).
+
+    ``loudness_dbfs`` and ``forced`` describe the cut at the chunk's end (see core Seam).
+    """
+
+    index: int
+    span: Span
+    windows: tuple[Span, ...]
+    loudness_dbfs: float
+    forced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioChunk:
+    """A span of decoded audio with its own content hash.
+
+    ``windows`` tile the chunk and ``speech`` lies inside it, both in samples from the chunk's
+    start; ``samples`` has ``len(planned.span)`` items and must not be written to.
+    """
+
+    planned: PlannedChunk
+    audio: AudioHash
+    samples: Samples = field(repr=False, compare=False)
+    speech: tuple[Span, ...] = ()
+
+    @property
+    def id(self) -> ChunkId:
+        return ChunkId(self.planned.index, self.audio)
+
+    @property
+    def span(self) -> Span:
+        return self.planned.span
+
+    @property
+    def windows(self) -> tuple[Span, ...]:
+        return tuple(w.shifted(-self.span.start) for w in self.planned.windows)
+
+    @property
+    def duration_s(self) -> float:
+        return self.span.duration_s
+
+    @property
+    def speech_s(self) -> float:
+        return sum(s.duration_s for s in self.speech)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingProgress:
+    """How far a file is, by audio seconds; ``fraction`` is in [0, 1] and never falls.
+
+    ``total_s`` is the header's word until the file is decoded to its end, then the truth.
+    """
+
+    done_s: float
+    total_s: float | None
+    chunks_done: int
+    chunks_known: int
+
+    @property
+    def fraction(self) -> float:
+        if not self.total_s:
+            return 0.0
+        return min(1.0, self.done_s / self.total_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedAudio:
+    """What is known once the last sample is decoded: samples, and what was wrong with the file."""
+
+    samples: int
+    warnings: tuple[str, ...] = ()
+    unreadable: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanReport:
+    """What ``--plan`` shows: nothing of it was transcribed."""
+
+    file: AudioFile
+    strategy: ProcessingStrategy
+    chunks: tuple[PlannedChunk, ...]
+    cached: tuple[bool, ...]
+    duration_s: float
+    estimated_s: float | None
+
+
+class CancelToken:
+    """Set once by whoever wants to stop; looked at between the pieces of work. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raises Cancelled once ``cancel`` was called."""
+        if self._event.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but wake up for a cancel; returns whether it came."""
+        return self._event.wait(seconds)

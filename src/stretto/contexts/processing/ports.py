@@ -1,0 +1,104 @@
+"""What processing needs from outside, in nouns of the core; four methods a port at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from stretto.contexts.core.audio import AudioFile, Span
+from stretto.contexts.core.identifiers import Language
+from stretto.contexts.core.recognition import (
+    EngineIdentity,
+    Recognition,
+    RecognitionRequest,
+    TranscriptionOptions,
+    TranscriptRequest,
+)
+from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.processing.model import (
+    AudioChunk,
+    CancelToken,
+    DecodedAudio,
+    EngineLimits,
+    Samples,
+)
+
+
+class AudioStream(Protocol):
+    """The decoded audio of one file, read once, in memory that does not grow with its length."""
+
+    def blocks(self) -> Iterator[Samples]:
+        """Blocks of at most ten seconds, in order. A damaged file ends early or leaves silence of
+        the same length for what is unreadable; ``outcome`` says so. Raises UnusableMedia only when
+        nothing at all could be decoded, and AudioTooShort under 0.1 s."""
+
+    def outcome(self) -> DecodedAudio:
+        """What is known after the last block."""
+
+
+class AudioReader(Protocol):
+    """Opens whatever people record with. Every error is an UnusableMedia with a sentence."""
+
+    def probe(self, path: Path, *, stream: int | None = None) -> AudioFile:
+        """Look at the file and hash it, decoding nothing. ``stream`` counts audio streams from 0;
+        None takes the default one. Raises UnusableMedia; InvalidOption for a wrong stream."""
+
+    def open(self, file: AudioFile) -> AudioStream:
+        """Start decoding. Nothing is read before ``blocks`` is iterated."""
+
+
+class SpeechDetector(Protocol):
+    """Finds the stretches with somebody speaking. Safe to call from many threads at once."""
+
+    def find(self, samples: Samples) -> tuple[Span, ...]:
+        """Ordered, disjoint spans of speech in ``samples``; empty for silence, noise or music."""
+
+
+class Engine(Protocol):
+    """Turns audio into text. Safe to call from many threads at once."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Known without loading a model."""
+
+    @property
+    def limits(self) -> EngineLimits:
+        """Known without loading a model."""
+
+    def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
+        """The language spoken in most of the chunk, and how sure that is in [0, 1];
+        (None, 0.0) when the engine cannot tell. A model of one language answers with that one."""
+
+    def recognise(
+        self,
+        chunk: AudioChunk,
+        options: TranscriptionOptions,
+        *,
+        cancel: CancelToken,
+        report: Callable[[float], None],
+    ) -> Recognition:
+        """Recognise one chunk. ``report`` is called with the seconds of the chunk done so far.
+
+        Raises Cancelled soon after ``cancel``, TransientEngineFailure when a retry may help and
+        EngineFailure when it will not.
+        """
+
+
+class ResultCache(Protocol):
+    """Keeps answers by content. Trouble inside it is a miss, never an error."""
+
+    def find(self, request: RecognitionRequest) -> Recognition | None: ...
+
+    def keep(self, request: RecognitionRequest, recognition: Recognition) -> None:
+        """Durable when it returns. Only whole answers are kept: never one with a gap."""
+
+
+class TranscriptStore(Protocol):
+    """Keeps whole transcripts."""
+
+    def find(self, request: TranscriptRequest) -> Transcript | None:
+        """The newest complete transcript for this very request, or None."""
+
+    def keep(self, request: TranscriptRequest, transcript: Transcript) -> None:
+        """Durable when it returns. Raises StorageFull or StorageUnavailable."""
