@@ -1,1 +1,1 @@
-"""The shared kernel: frozen nouns, domain events and the error tree. Standard library only, no I/O."""
+"""The shared kernel: frozen nouns, events, errors. Standard library only, no I/O."""

@@ -1,4 +1,4 @@
-"""The event bus: synchronous, in the order of publishing; a failing subscriber is logged and isolated."""
+"""The event bus: synchronous and in order; a failing subscriber is logged and isolated."""
 
 from __future__ import annotations
 

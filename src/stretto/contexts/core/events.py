@@ -1,4 +1,4 @@
-"""Everything that can be heard of, in the past tense. Events carry facts, never objects with behaviour."""
+"""Everything that can be heard of, in the past tense: facts, never objects with behaviour."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class ChunkId:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A spoken language by its ISO 639-1 code, such as ``en``; Whisper's two older codes are mapped.
+    """A spoken language by its ISO 639-1 code, such as ``en``.
 
     ``haw`` and ``yue`` have no two-letter code and keep their ISO 639-3 one.
     Raises InvalidLanguage for a code that is not in the list.

@@ -3,7 +3,7 @@
 from typing import Final
 
 ALIASES: Final = {"jw": "jv", "iw": "he", "in": "id", "ji": "yi"}
-"""Withdrawn codes that are still in use (Whisper writes ``jw``), and the code that replaced each."""
+"""Withdrawn codes that are still in use (Whisper writes ``jw``), with their successors."""
 
 ENGLISH_NAMES: Final[dict[str, str]] = {
     "aa": "Afar",

@@ -1,4 +1,4 @@
-"""What is asked of an engine and what it answers: the nouns that make up a cache key and its value."""
+"""What is asked of an engine and what it answers: the key and the value of a cached result."""
 
 from __future__ import annotations
 
@@ -52,7 +52,6 @@ class TranscriptionOptions:
     detected: bool = False
     task: Task = Task.TRANSCRIBE
     prompt: str = ""
-    words: bool = False
 
     def __post_init__(self) -> None:
         if len(self.prompt.encode()) > MAXIMUM_PROMPT_BYTES:

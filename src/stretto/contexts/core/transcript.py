@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
@@ -124,6 +124,10 @@ class Transcript:
     def text(self) -> str:
         """All segments in order, joined by single blanks."""
         return " ".join(text for s in self.segments if (text := s.text.strip()))
+
+    def without_words(self) -> Transcript:
+        """The same transcript, with segments that carry no word times."""
+        return replace(self, segments=tuple(replace(s, words=()) for s in self.segments))
 
     @property
     def has_speech(self) -> bool:

@@ -100,13 +100,14 @@ class AudioChunk:
     """A span of decoded audio with its own content hash.
 
     ``windows`` tile the chunk and ``speech`` lies inside it, both in samples from the chunk's
-    start; ``samples`` has ``len(planned.span)`` items and must not be written to.
+    start; ``speech`` is None until it was looked for. ``samples`` has ``len(planned.span)`` items
+    and must not be written to.
     """
 
     planned: PlannedChunk
     audio: AudioHash
     samples: Samples = field(repr=False, compare=False)
-    speech: tuple[Span, ...] = ()
+    speech: tuple[Span, ...] | None = None
 
     @property
     def id(self) -> ChunkId:
@@ -126,7 +127,7 @@ class AudioChunk:
 
     @property
     def speech_s(self) -> float:
-        return sum(s.duration_s for s in self.speech)
+        return sum(s.duration_s for s in self.speech or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +84,28 @@ class Engine(Protocol):
         Raises Cancelled soon after ``cancel``, TransientEngineFailure when a retry may help and
         EngineFailure when it will not.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfiguration:
+    """What an engine is created with; each takes from it what it needs.
+
+    ``model`` is a name, a folder or empty for the engine's default; ``device`` is auto, cpu or
+    cuda; ``compute_type`` auto or one of CTranslate2's; ``workers`` 0 means one per core.
+    ``cache`` is for engines that keep pieces smaller than a chunk.
+    """
+
+    model: str
+    device: str
+    compute_type: str
+    workers: int
+    models_path: Path
+    offline: bool
+    cache: ResultCache
+
+
+EngineFactory = Callable[[EngineConfiguration], Engine]
+"""What the entry-point group ``stretto.engines`` holds: an engine by its name."""
 
 
 class ResultCache(Protocol):

@@ -1,0 +1,52 @@
+# Every command of the project; hooks and CI call these.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+AUDIO ?=
+FORMAT ?= timed
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types arch unit bench fmt lock clean
+
+help: ## Show the commands
+	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
+
+# Installed once for each lock file; a changed lock installs again.
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@scripts/install $(PYTHON) $(VENV) requirements/run.txt
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt pyproject.toml
+	@scripts/install $(PYTHON) $(VENV) requirements/test.txt
+	@touch $(VENV)/.run $@
+
+run: $(VENV)/.run ## Transcribe a recording: the demo, or AUDIO=path
+	@$(BIN)/stretto transcribe --format $(FORMAT) "$(or $(AUDIO),$$($(BIN)/python scripts/demo_recording.py))"
+
+test: lint types arch unit ## Everything that must hold: lint, types, architecture, tests
+
+lint: $(VENV)/.test ## Style
+	@$(BIN)/ruff check src tests benchmarks scripts
+	@$(BIN)/ruff format --check src tests benchmarks scripts
+
+types: $(VENV)/.test ## Static types
+	@$(BIN)/mypy
+
+arch: $(VENV)/.test ## Who may import whom
+	@$(BIN)/lint-imports
+
+unit: $(VENV)/.test ## The tests alone
+	@$(BIN)/pytest
+
+bench: $(VENV)/.test ## Measure against other systems (about an hour); results go to docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.run
+
+fmt: $(VENV)/.test ## Format the code
+	@$(BIN)/ruff check --fix -q src tests benchmarks scripts
+	@$(BIN)/ruff format -q src tests benchmarks scripts
+
+lock: $(VENV)/.test ## Resolve the dependencies anew
+	@$(BIN)/python scripts/lock.py
+
+clean: ## Remove what was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,130 @@
+"""The composition root: every port meets its adapter here, and nowhere else."""
+
+from __future__ import annotations
+
+import time
+from importlib import metadata, util
+from typing import TYPE_CHECKING, Final
+
+from stretto.application import Application
+from stretto.contexts.caching.adapters import codec
+from stretto.contexts.caching.adapters.memory import MemoryCacheStore
+from stretto.contexts.caching.adapters.sqlite import SqliteCacheStore
+from stretto.contexts.caching.model import CacheLevel
+from stretto.contexts.caching.multilevel import Level, MultiLevelCache
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.core.recognition import Recognition, RecognitionRequest
+from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from stretto.contexts.processing.adapters.energy import EnergyDetector
+from stretto.contexts.processing.adapters.models import ModelLibrary
+from stretto.contexts.processing.adapters.pyav import PyAvReader
+from stretto.contexts.processing.adapters.silero import SileroDetector
+from stretto.contexts.processing.adapters.sqlite import SqliteTranscriptStore
+from stretto.contexts.processing.jobs import ProcessingJobs
+from stretto.contexts.processing.model import ConcurrencyLimit
+from stretto.contexts.processing.orchestrator import ParallelOrchestrator
+from stretto.contexts.processing.ports import EngineConfiguration
+from stretto.contexts.processing.service import ProcessingService
+from stretto.contexts.processing.sizing import DynamicChunkSizer
+from stretto.settings import Settings
+
+if TYPE_CHECKING:
+    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+
+ENGINES: Final = "stretto.engines"
+MEMORY_CACHE_BYTES: Final = 32_000_000
+
+
+def now() -> Timestamp:
+    return Timestamp(time.time())
+
+
+def build(settings: Settings, *, use_cache: bool = True) -> Application:
+    """Wire the program for ``settings``. Opens no file and loads no model.
+
+    Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
+    """
+    events = EventBus()
+    database = SqliteDatabase(settings.database_path)
+    cache = build_cache(database, events) if use_cache else NoCache()
+    transcripts = SqliteTranscriptStore(database)
+    concurrency = ConcurrencyLimit(settings.concurrency)
+    processing = ProcessingService(
+        reader=PyAvReader(),
+        detector=build_detector(),
+        engine=build_engine(settings, cache),
+        cache=cache,
+        transcripts=transcripts,
+        sizer=DynamicChunkSizer(),
+        orchestrator=ParallelOrchestrator(concurrency),
+        concurrency=concurrency,
+        publish=events.publish,
+        clock=now,
+    )
+    return Application(
+        processing=processing,
+        jobs=ProcessingJobs(processing, publish=events.publish, clock=now),
+        transcripts=transcripts,
+        events=events,
+        database=settings.database_path,
+        shut_down=database.close,
+    )
+
+
+def build_cache(database: SqliteDatabase, events: EventBus) -> MultiLevelCache:
+    levels = (
+        Level(level=CacheLevel.L1, store=MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)),
+        Level(level=CacheLevel.L3, store=SqliteCacheStore(database, now=now)),
+    )
+    return MultiLevelCache(levels, codec=codec, now=now, publish=events.publish)
+
+
+def build_detector() -> SpeechDetector:
+    """Silero where onnxruntime is installed; else loudness, which takes music for speech."""
+    return SileroDetector() if util.find_spec("onnxruntime") else EnergyDetector()
+
+
+def engine_names() -> list[str]:
+    return sorted(metadata.entry_points(group=ENGINES).names)
+
+
+def build_engine(settings: Settings, cache: ResultCache) -> Engine:
+    """The engine of that name from the entry points. Raises UnknownEngine, EngineUnavailable."""
+    found = metadata.entry_points(group=ENGINES, name=settings.engine)
+    if not found:
+        known = ", ".join(engine_names())
+        raise UnknownEngine(f"There is no engine {settings.engine[:64]!r}. Installed: {known}.")
+    try:
+        factory = next(iter(found)).load()
+    except ImportError as cause:
+        raise EngineUnavailable(
+            f"The engine {settings.engine!r} cannot be loaded: {cause}."
+        ) from cause
+    engine: Engine = factory(
+        EngineConfiguration(
+            model=settings.model,
+            device=settings.device,
+            compute_type=settings.compute_type,
+            workers=settings.workers,
+            models_path=settings.models_path,
+            offline=settings.offline,
+            cache=cache,
+        )
+    )
+    return engine
+
+
+def build_model_library(settings: Settings) -> ModelLibrary:
+    return ModelLibrary(settings.models_path, offline=settings.offline)
+
+
+class NoCache:
+    """Knows nothing and keeps nothing."""
+
+    def find(self, request: RecognitionRequest) -> Recognition | None:
+        return None
+
+    def keep(self, request: RecognitionRequest, recognition: Recognition) -> None:
+        pass

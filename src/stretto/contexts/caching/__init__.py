@@ -1,0 +1,1 @@
+"""Caching: answers of engines are kept by content and found again, never computed twice."""

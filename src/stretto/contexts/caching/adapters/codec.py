@@ -1,0 +1,70 @@
+"""Makes a small, checked parcel of an answer: msgpack, compressed by zstd, never pickle.
+
+A parcel is the magic ``STRC``, the schema version (2 bytes, big-endian), a BLAKE2b checksum of
+16 bytes over the two and what follows, and one zstd frame that says how long its content is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Final
+
+import msgspec
+import zstandard
+
+from stretto.contexts.core.errors import StrettoError
+from stretto.contexts.core.recognition import Recognition
+
+SCHEMA_VERSION: Final = 1
+"""Raise it when the fields of Recognition change their meaning: older parcels are misses then."""
+
+MAXIMUM_CONTENT_BYTES: Final = 64 * 2**20
+"""More than ten days of speech; a parcel that claims more is a decompression bomb."""
+
+_HEAD: Final = struct.Struct(">4sH")
+_MAGIC: Final = b"STRC"
+_CHECKSUM_BYTES: Final = 16
+_DECODER: Final = msgspec.msgpack.Decoder(Recognition)
+
+
+def encode(recognition: Recognition) -> bytes:
+    """Raises ValueError for text that has no UTF-8 form, or more than 64 MiB of content."""
+    content = msgspec.msgpack.encode(recognition)
+    if len(content) > MAXIMUM_CONTENT_BYTES:
+        raise ValueError(f"an answer of {len(content)} bytes is too large to be kept")
+    return pack(zstandard.ZstdCompressor(level=3).compress(content))
+
+
+def decode(data: bytes) -> Recognition | None:
+    """None for bytes that are damaged, foreign, of another schema, or a decompression bomb."""
+    frame = _unpack(data)
+    if frame is None:
+        return None
+    try:
+        if not 0 <= zstandard.frame_content_size(frame) <= MAXIMUM_CONTENT_BYTES:
+            return None  # -1 stands for a frame that does not say
+        content = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+        return _DECODER.decode(content)
+    except (zstandard.ZstdError, msgspec.MsgspecError, StrettoError, ValueError, RecursionError):
+        return None
+
+
+def pack(frame: bytes, *, schema_version: int = SCHEMA_VERSION) -> bytes:
+    """The parcel around one zstd frame."""
+    head = _HEAD.pack(_MAGIC, schema_version)
+    return head + _checksum(head + frame) + frame
+
+
+def _unpack(data: bytes) -> bytes | None:
+    if not isinstance(data, bytes):
+        return None  # type: ignore[unreachable]  # a store may hold what somebody else wrote
+    head, rest = data[: _HEAD.size], data[_HEAD.size :]
+    checksum, frame = rest[:_CHECKSUM_BYTES], rest[_CHECKSUM_BYTES:]
+    if head != _HEAD.pack(_MAGIC, SCHEMA_VERSION) or checksum != _checksum(head + frame):
+        return None
+    return frame
+
+
+def _checksum(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_CHECKSUM_BYTES).digest()

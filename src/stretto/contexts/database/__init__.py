@@ -1,0 +1,1 @@
+"""Database: connections, transactions and the tables that the other contexts declare."""

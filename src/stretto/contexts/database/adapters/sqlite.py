@@ -1,0 +1,227 @@
+"""One SQLite file: connections for each thread, short durable transactions, errors in sentences."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+from weakref import WeakSet
+
+from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.database.adapters.sqlite_errors import translate
+from stretto.contexts.database.model import JournalMode, journal_mode
+
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long a transaction waits for another one before it gives up."""
+
+
+class SqliteDatabase:
+    """The database in the file ``path``. Nothing is opened or created before the first use.
+
+    Safe to use from many threads and processes at once; each thread has a connection of its own.
+    All methods raise StorageFull when the disk is full and StorageUnavailable for other trouble.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
+        self.path = path.absolute()  # SQLite gives names such as ":memory:" a meaning of its own
+        self._journal_mode = journal_mode(sqlite_version)
+        self._busy_timeout_s = busy_timeout_s
+        self._local = threading.local()
+        self._owned: WeakSet[_Owned] = WeakSet()
+        self._guard = threading.Lock()
+        self._turn = threading.Lock()  # waiting here is fair and cheap, SQLite's way is polling
+        self._ensured: set[tuple[str, int]] = set()
+        self._closed = False
+
+    @contextmanager
+    def read(self) -> Generator[sqlite3.Connection, None, None]:
+        """A connection to read from; each statement sees what was committed before it."""
+        with self._translated():
+            owned = self._mine()
+            with owned.lock:
+                self._raise_if_closed()
+                yield owned.connection
+
+    @contextmanager
+    def write(self) -> Generator[sqlite3.Connection, None, None]:
+        """A transaction: on the disk when the block ends, undone when the block raises.
+
+        Keep it short, nobody else can write meanwhile. Inside another ``write`` of the same thread
+        it is a part of that one.
+        """
+        with self._translated():
+            owned = self._mine()
+            if owned.writing:
+                yield owned.connection
+                return
+            with self._my_turn(), owned.lock:
+                self._raise_if_closed()
+                with owned.transaction():
+                    yield owned.connection
+
+    def ensure(self, name: str, *, version: int, statements: Sequence[str]) -> None:
+        """Make the tables of ``name`` be there, once, whoever else starts at the same time.
+
+        ``statements`` must be harmless on a database that has an older version of the tables.
+        Raises StorageUnavailable when a newer Stretto made the tables.
+        """
+        if (name, version) in self._ensured:
+            return
+        with self.read() as connection:
+            known = self._recorded_version(connection, name, newest=version)
+        if known < version:
+            with self.write() as connection:
+                connection.execute(_VERSIONS_TABLE)
+                if self._recorded_version(connection, name, newest=version) < version:
+                    for statement in statements:
+                        connection.execute(statement)
+                    connection.execute(_RECORD_VERSION, (name, version))
+        self._ensured.add((name, version))
+
+    def close(self) -> None:
+        """Close all connections after what they are doing now; later use is refused."""
+        with self._guard:
+            self._closed = True
+            owned = list(self._owned)
+        for one in owned:
+            with one.lock:
+                one.connection.close()
+
+    def _recorded_version(self, connection: sqlite3.Connection, name: str, *, newest: int) -> int:
+        """0 for tables that nobody made yet."""
+        if not connection.execute(_HAS_VERSIONS).fetchone():
+            return 0
+        row = connection.execute(_RECORDED_VERSION, (name,)).fetchone()
+        version = int(row[0]) if row else 0
+        if version > newest:
+            raise StorageUnavailable(
+                f"The database {self.path} was made by a newer Stretto ({name} tables of version "
+                f"{version}, this one knows {newest}). Upgrade Stretto or use another folder."
+            )
+        return version
+
+    def _mine(self) -> _Owned:
+        owned: _Owned | None = getattr(self._local, "owned", None)
+        if owned is None:
+            self._raise_if_closed()
+            owned = _Owned(self._connect())
+            with self._guard:
+                self._owned.add(owned)
+            self._local.owned = owned
+        return owned
+
+    def _connect(self) -> sqlite3.Connection:
+        _create_private(self.path)
+        connection = sqlite3.connect(
+            self.path,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,  # transactions begin and end where this file says
+            check_same_thread=False,  # close() comes from another thread
+        )
+        try:
+            self._set_journal_mode(connection)
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_journal_mode(self, connection: sqlite3.Connection) -> None:
+        if self._journal_mode is JournalMode.WAL:
+            # Another process may be in the way; without the log it is slower and just as safe.
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
+            return
+        (mode,) = connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+        if mode == JournalMode.WAL:
+            raise StorageUnavailable(
+                f"The database {self.path} is in use by a Stretto with a newer SQLite. "
+                "Stop that one first, or use another folder."
+            )
+
+    @contextmanager
+    def _my_turn(self) -> Generator[None, None, None]:
+        if not self._turn.acquire(timeout=self._busy_timeout_s):
+            raise StorageUnavailable(
+                f"The database {self.path} was busy for {self._busy_timeout_s:g} s. Try again."
+            )
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake of ours, not trouble with the storage
+        except (sqlite3.Error, _FileTrouble) as error:
+            raise translate(error, self.path) from error
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise StorageUnavailable(f"The database {self.path} was closed; open it again.")
+
+
+class _Owned:
+    """A thread's connection. It is closed when the thread ends, or the database is forgotten."""
+
+    __slots__ = ("__weakref__", "connection", "lock", "writing")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.lock = threading.RLock()
+        self.writing = False
+
+    @contextmanager
+    def transaction(self) -> Generator[None, None, None]:
+        self.connection.execute("BEGIN IMMEDIATE")  # a reader that turns writer would fail at once
+        self.writing = True
+        try:
+            yield
+            self.connection.execute("COMMIT")
+        finally:
+            self.writing = False
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):  # the first error is the one worth hearing of
+                    self.connection.execute("ROLLBACK")
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
+class _FileTrouble(OSError):
+    """The file or its folder could not be made."""
+
+
+def _create_private(path: Path) -> None:
+    """Make the folder and the file so that only their owner can read them."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise _FileTrouble(error.errno, error.strerror) from error
+
+
+_VERSIONS_TABLE: Final = """
+    CREATE TABLE IF NOT EXISTS schema_version (name TEXT PRIMARY KEY, version INTEGER NOT NULL)
+"""
+_HAS_VERSIONS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
+_RECORDED_VERSION: Final = "SELECT version FROM schema_version WHERE name = ?"
+_RECORD_VERSION: Final = """
+    INSERT INTO schema_version (name, version) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET version = excluded.version
+"""

@@ -1,0 +1,36 @@
+"""Whisper on this machine, through CTranslate2.
+
+The files follow the audio: features, runtime, decoding (with quality, timing and vocabulary), and
+the engine that drives them.
+"""
+
+from __future__ import annotations
+
+from stretto.contexts.processing.ports import Engine, EngineConfiguration
+
+
+def create(configuration: EngineConfiguration) -> Engine:
+    """The entry point ``whisper`` of the group ``stretto.engines``. Loads no model yet.
+
+    Raises EngineUnavailable when packages are missing and UnknownModel for a wrong name.
+    """
+    from stretto.contexts.processing.adapters.models import ModelLibrary
+    from stretto.contexts.processing.adapters.whisper import runtime
+    from stretto.contexts.processing.adapters.whisper.engine import WhisperEngine
+
+    runtime.require_packages()
+    library = ModelLibrary(configuration.models_path, offline=configuration.offline)
+    folder = library.resolve(configuration.model or library.default_name())
+    lazy = runtime.LazyRuntime(
+        folder.path,
+        device=configuration.device,
+        compute_type=configuration.compute_type,
+        workers=configuration.workers,
+    )
+    return WhisperEngine(
+        lazy,
+        model=folder.name,
+        revision=lambda: library.revision(folder),
+        version=runtime.engine_version(),
+        cache=configuration.cache,
+    )

@@ -1,0 +1,247 @@
+"""Decodes a batch of windows in two passes: a fast one, then again only what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
+from stretto.contexts.core.identifiers import Language
+from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
+from stretto.contexts.core.transcript import Gap, GapReason, Segment
+from stretto.contexts.processing.adapters.whisper.features import (
+    FRAMES_PER_SECOND,
+    FULL_FRAMES,
+    HOP,
+)
+from stretto.contexts.processing.adapters.whisper.quality import (
+    NO_SPEECH_PROBABILITY,
+    SPEECH_WORTH_TEXT_S,
+    Candidate,
+    better,
+    doubt_about,
+)
+from stretto.contexts.processing.adapters.whisper.runtime import Encoded, Runtime
+from stretto.contexts.processing.adapters.whisper.timing import (
+    segments_of,
+    timed_words,
+    token_starts,
+)
+from stretto.contexts.processing.model import CancelToken, Samples
+
+FALLBACK: Final = (
+    (0.0, True),
+    (0.2, False),
+    (0.4, False),
+    (0.6, False),
+    (0.8, False),
+    (1.0, False),
+)
+"""Second pass: (temperature, with timestamp tokens), until a result leaves no doubt."""
+
+TAIL_S: Final = 2.0
+SHORT_WINDOW_S: Final = 12.0
+"""Shorter windows are not padded to 30 s but to their length and a tail of silence."""
+
+FLIP_CERTAINTY: Final = 0.8
+FLIP_REMAINDER: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Audio to decode: its place in the chunk, its samples, the speech in it (from its start)."""
+
+    place: Span
+    samples: Samples
+    speech: tuple[Span, ...]
+
+    @property
+    def speech_s(self) -> float:
+        return sum(s.duration_s for s in self.speech)
+
+    @property
+    def frames(self) -> int:
+        return -(-len(self.samples) // HOP)
+
+
+def padded_frames(windows: Sequence[Window]) -> int:
+    """How many frames a batch is padded to: the longest of it and a tail of silence, or all 30 s.
+
+    Whisper was trained on 30 s; long windows keep that, short ones would waste most of it.
+    """
+    longest = max(w.frames for w in windows)
+    if longest > SHORT_WINDOW_S * FRAMES_PER_SECOND:
+        return FULL_FRAMES
+    return min(FULL_FRAMES, (longest + int(TAIL_S * FRAMES_PER_SECOND) + 1) // 2 * 2)
+
+
+def decode_batch(
+    runtime: Runtime,
+    windows: Sequence[Window],
+    options: TranscriptionOptions,
+    cancel: CancelToken,
+) -> list[Recognition]:
+    """One recognition per window, in seconds of the chunk. Raises Cancelled between stages."""
+    cancel.raise_if_cancelled()
+    frames = padded_frames(windows)
+    encoded = runtime.encode([w.samples for w in windows], frames)
+    cancel.raise_if_cancelled()
+    languages = _languages(runtime, encoded, options)
+    prompts = [_prompt(runtime, language, options) for language in languages]
+    candidates = runtime.generate(encoded, prompts)
+    cancel.raise_if_cancelled()
+    settled = [
+        _settle(runtime, window, candidate, language, options, cancel)
+        for window, candidate, language in zip(windows, candidates, languages, strict=True)
+    ]
+    return _timed(runtime, encoded, windows, settled, languages, options)
+
+
+def _languages(
+    runtime: Runtime, encoded: Encoded, options: TranscriptionOptions
+) -> list[Language | None]:
+    """The language of each window: the file's, unless a window is clearly in another one."""
+    if not runtime.multilingual:
+        return [None] * encoded.size
+    if not options.detected:
+        return [options.language] * encoded.size
+    chosen = []
+    for probabilities in runtime.languages(encoded):
+        best, certainty = probabilities[0]
+        usual = dict(probabilities).get(options.language.code if options.language else "", 0.0)
+        flips = certainty >= FLIP_CERTAINTY and usual <= FLIP_REMAINDER
+        chosen.append(Language.parse(best) if flips else options.language)
+    return chosen
+
+
+def _prompt(
+    runtime: Runtime,
+    language: Language | None,
+    options: TranscriptionOptions,
+    *,
+    timestamps: bool = False,
+) -> list[int]:
+    start = runtime.vocabulary.start(language, options.task)
+    return runtime.vocabulary.prompt(start, options.prompt, timestamps=timestamps)
+
+
+def _settle(
+    runtime: Runtime,
+    window: Window,
+    first: Candidate,
+    language: Language | None,
+    options: TranscriptionOptions,
+    cancel: CancelToken,
+) -> Candidate:
+    """The first pass where it leaves no doubt, else the best of the fallbacks."""
+    if doubt_about(first, speech_s=window.speech_s) is None:
+        return first
+    encoded = runtime.encode([window.samples], FULL_FRAMES)
+    best = first
+    for temperature, timestamps in FALLBACK:
+        cancel.raise_if_cancelled()
+        prompt = _prompt(runtime, language, options, timestamps=timestamps)
+        (again,) = runtime.generate(encoded, [prompt], temperature=temperature)
+        confirmed = again.text.strip() == first.text.strip()
+        best = better(best, again, speech_s=window.speech_s)
+        if doubt_about(best, speech_s=window.speech_s) is None or again.is_silence or confirmed:
+            break
+    return best
+
+
+def _timed(
+    runtime: Runtime,
+    encoded: Encoded,
+    windows: Sequence[Window],
+    candidates: Sequence[Candidate],
+    languages: Sequence[Language | None],
+    options: TranscriptionOptions,
+) -> list[Recognition]:
+    """Align all candidates of a batch at once and turn them into recognitions."""
+    starts = [runtime.vocabulary.start(language, options.task) for language in languages]
+    if any(start != starts[0] for start in starts):  # a mixed batch is aligned window by window
+        recognitions = []
+        for window, candidate, language in zip(windows, candidates, languages, strict=True):
+            alone = runtime.encode([window.samples], padded_frames([window]))
+            recognitions += _timed(runtime, alone, [window], [candidate], [language], options)
+        return recognitions
+    paths = runtime.align(
+        encoded, starts[0], [c.tokens for c in candidates], [w.frames for w in windows]
+    )
+    return [
+        _recognition(runtime, window, candidate, language, path)
+        for window, candidate, language, path in zip(
+            windows, candidates, languages, paths, strict=True
+        )
+    ]
+
+
+def _recognition(
+    runtime: Runtime,
+    window: Window,
+    candidate: Candidate,
+    language: Language | None,
+    path: tuple[list[tuple[int, int]], list[float]],
+) -> Recognition:
+    if candidate.is_silence or not candidate.text.strip():
+        return _nothing_said(window, candidate, language)
+    alignment, probabilities = path
+    words = timed_words(
+        runtime.vocabulary.words(candidate.tokens, language),
+        token_starts(alignment, len(candidate.tokens)),
+        probabilities,
+        window.speech,
+    )
+    return Recognition(
+        segments=segments_of(words, candidate, window.place),
+        language=language,
+        speech_s=window.speech_s,
+        transcribed_s=window.speech_s,
+    )
+
+
+def _nothing_said(window: Window, candidate: Candidate, language: Language | None) -> Recognition:
+    """No text: either the detector took noise for speech, or there is a hole to own up to."""
+    noise = candidate.no_speech_probability > NO_SPEECH_PROBABILITY
+    if noise or window.speech_s < SPEECH_WORTH_TEXT_S:
+        return Recognition(language=language)
+    place = window.place
+    gap = Gap(start=place.start_s, end=place.end_s, reason=GapReason.NOTHING_RECOGNISED)
+    return Recognition(language=language, speech_s=window.speech_s, gaps=(gap,))
+
+
+def joined(parts: Sequence[Recognition]) -> Recognition:
+    """The recognitions of the windows of one chunk as one, in order of time."""
+    segments: list[Segment] = sorted(
+        (s for part in parts for s in part.segments), key=lambda s: (s.start, s.end)
+    )
+    spoken = [p for p in parts if p.segments and p.language is not None]
+    longest = max(spoken, key=lambda p: p.transcribed_s, default=None)
+    return Recognition(
+        segments=tuple(segments),
+        language=longest.language if longest else None,
+        speech_s=sum(p.speech_s for p in parts),
+        transcribed_s=sum(p.transcribed_s for p in parts),
+        gaps=tuple(gap for part in parts for gap in part.gaps),
+    )
+
+
+def window_of(samples: Samples, span: Span, speech: Sequence[Span]) -> Window | None:
+    """The part of ``span`` that is worth decoding: from its first to its last speech, or None.
+
+    ``samples``, ``span`` and ``speech`` are those of the chunk.
+    """
+    inside = [
+        Span(max(s.start, span.start), min(s.end, span.end))
+        for s in speech
+        if s.start < span.end and s.end > span.start
+    ]
+    if sum(len(s) for s in inside) < SAMPLE_RATE_HZ // 10:
+        return None
+    place = Span(inside[0].start, inside[-1].end)
+    return Window(
+        place=place,
+        samples=samples[place.start : place.end],
+        speech=tuple(Span(s.start - place.start, s.end - place.start) for s in inside),
+    )

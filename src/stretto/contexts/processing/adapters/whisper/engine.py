@@ -1,0 +1,231 @@
+"""The local Whisper engine: windows of a chunk, longest first, in small batches over all cores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Final
+
+from stretto.contexts.core.audio import Span
+from stretto.contexts.core.identifiers import AudioHash, Language
+from stretto.contexts.core.recognition import (
+    EngineIdentity,
+    Grain,
+    Recognition,
+    RecognitionRequest,
+    TranscriptionOptions,
+)
+from stretto.contexts.processing.adapters.whisper import quality
+from stretto.contexts.processing.adapters.whisper.decoding import (
+    FALLBACK,
+    SHORT_WINDOW_S,
+    TAIL_S,
+    Window,
+    decode_batch,
+    joined,
+    padded_frames,
+    window_of,
+)
+from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
+from stretto.contexts.processing.adapters.whisper.runtime import BEAM_SIZE, LazyRuntime
+from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
+from stretto.contexts.processing.ports import ResultCache
+
+BATCH_FRAMES: Final = 2 * FULL_FRAMES
+"""A minute of audio: more is no faster on a processor, and a cancel waits for a batch."""
+
+WINDOWS_FOR_LANGUAGE: Final = 6
+DECODING_REVISION: Final = 1
+"""Counts changes of the decoding code that change its text."""
+
+
+def decoding_settings(compute_type: str) -> str:
+    """Everything that shapes the text besides the weights, in one line for the cache key."""
+    gate = (
+        quality.HIGHEST_COMPRESSION,
+        quality.LOWEST_LOG_PROBABILITY,
+        quality.MOST_TOKENS_PER_SECOND,
+        quality.FEWEST_TOKENS_PER_SECOND,
+    )
+    parts = (DECODING_REVISION, compute_type, BEAM_SIZE, SHORT_WINDOW_S, TAIL_S, gate, FALLBACK)
+    return repr(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A window of the plan, its content, and what of it is to be decoded (None: no speech)."""
+
+    span: Span
+    audio: AudioHash
+    window: Window | None
+
+
+class WhisperEngine:
+    """Satisfies the Engine port. The model is loaded when the first window has to be decoded.
+
+    Every window's answer is kept in ``cache`` the moment it is there, so that a killed run
+    loses at most the windows in flight.
+    """
+
+    def __init__(
+        self,
+        runtime: LazyRuntime,
+        *,
+        model: str,
+        revision: Callable[[], str],
+        version: str,
+        cache: ResultCache,
+    ) -> None:
+        self._runtime = runtime
+        self._model = model
+        self._revision = revision
+        self._version = version
+        self._cache = cache
+        self._identity: EngineIdentity | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def identity(self) -> EngineIdentity:
+        if self._identity is None:
+            self._identity = EngineIdentity(
+                engine="whisper",
+                engine_version=self._version,
+                model=self._model,
+                model_revision=self._revision(),
+                settings=decoding_settings(self._runtime.device.compute_type),
+            )
+        return self._identity
+
+    @property
+    def limits(self) -> EngineLimits:
+        return EngineLimits()
+
+    def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
+        runtime = self._runtime.get()
+        if not runtime.multilingual:
+            return Language("en"), 1.0
+        heard = [w for p in self._pieces(chunk) if (w := p.window) is not None]
+        heard = sorted(heard, key=lambda w: -w.speech_s)[:WINDOWS_FOR_LANGUAGE]
+        weights: dict[str, float] = {}
+        for window in heard:
+            encoded = runtime.encode([window.samples], FULL_FRAMES)
+            for code, probability in runtime.languages(encoded)[0]:
+                weights[code] = weights.get(code, 0.0) + probability * window.speech_s
+        if not weights:
+            return None, 0.0
+        best = max(weights, key=lambda code: weights[code])
+        return Language.parse(best), weights[best] / sum(weights.values())
+
+    def recognise(
+        self,
+        chunk: AudioChunk,
+        options: TranscriptionOptions,
+        *,
+        cancel: CancelToken,
+        report: Callable[[float], None],
+    ) -> Recognition:
+        parts: list[Recognition] = []
+        done_s = 0.0
+        todo: list[_Piece] = []
+        for piece in self._pieces(chunk):
+            known = self._known(piece, options)
+            if known is None:
+                todo.append(piece)
+                continue
+            parts.append(known)
+            done_s += piece.span.duration_s
+        report(done_s)
+        for pieces, recognitions in self._decode(todo, options, cancel):
+            for piece, recognition in zip(pieces, recognitions, strict=True):
+                self._keep(piece, recognition, options)
+                parts.append(recognition)
+                done_s += piece.span.duration_s
+            report(done_s)
+        return joined(parts)
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pieces(self, chunk: AudioChunk) -> list[_Piece]:
+        pieces = []
+        for span in chunk.windows:
+            samples = chunk.samples[span.start : span.end]
+            audio = AudioHash(hashlib.sha256(samples.data).hexdigest())
+            pieces.append(_Piece(span, audio, window_of(chunk.samples, span, chunk.speech or ())))
+        return pieces
+
+    def _known(self, piece: _Piece, options: TranscriptionOptions) -> Recognition | None:
+        if piece.window is None:
+            return Recognition()
+        kept = self._cache.find(self._request(piece, options))
+        return None if kept is None else _moved(kept, piece.span.start_s)
+
+    def _keep(self, piece: _Piece, recognition: Recognition, options: TranscriptionOptions) -> None:
+        if not recognition.gaps:
+            moved = _moved(recognition, -piece.span.start_s)
+            self._cache.keep(self._request(piece, options), moved)
+
+    def _request(self, piece: _Piece, options: TranscriptionOptions) -> RecognitionRequest:
+        return RecognitionRequest(
+            audio=piece.audio, grain=Grain.WINDOW, engine=self.identity, options=options
+        )
+
+    def _decode(
+        self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
+    ) -> Iterator[tuple[Sequence[_Piece], list[Recognition]]]:
+        """Decode in batches on all workers; batches come back in the order they finish."""
+        if not pieces:
+            return
+        runtime, pool = self._runtime.get(), self._workers()
+        running: dict[Future[list[Recognition]], Sequence[_Piece]] = {}
+        for batch in batches(pieces):
+            windows = [w for p in batch if (w := p.window) is not None]
+            running[pool.submit(decode_batch, runtime, windows, options, cancel)] = batch
+        try:
+            for future in as_completed(running):
+                yield running[future], future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+    def _workers(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            workers = self._runtime.device.workers
+            self._pool = ThreadPoolExecutor(workers, thread_name_prefix="whisper")
+        return self._pool
+
+
+def batches(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
+    """Longest first, so that windows of like length share a batch and the padding is short."""
+    found: list[list[_Piece]] = []
+    for piece in sorted(pieces, key=lambda p: -(p.window.frames if p.window else 0)):
+        batch = [*found[-1], piece] if found else [piece]
+        windows = [w for p in batch if (w := p.window) is not None]
+        if found and padded_frames(windows) * len(windows) <= BATCH_FRAMES:
+            found[-1] = batch
+        else:
+            found.append([piece])
+    return found
+
+
+def _moved(recognition: Recognition, seconds: float) -> Recognition:
+    """The same recognition with all times moved: windows are kept in times of their own."""
+
+    return replace(
+        recognition,
+        segments=tuple(
+            replace(
+                segment,
+                start=segment.start + seconds,
+                end=segment.end + seconds,
+                words=tuple(
+                    replace(word, start=word.start + seconds, end=word.end + seconds)
+                    for word in segment.words
+                ),
+            )
+            for segment in recognition.segments
+        ),
+    )

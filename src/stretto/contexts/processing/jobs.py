@@ -1,0 +1,105 @@
+"""Jobs inside one process: submit a file, look how far it is, cancel it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+from stretto.contexts.core.bus import Publish
+from stretto.contexts.core.errors import Cancelled, InvalidIdentifier, StrettoError
+from stretto.contexts.core.events import JobCompleted, JobFailed, JobQueued
+from stretto.contexts.core.identifiers import JobId, Timestamp
+from stretto.contexts.core.job import JobStatus, ProcessingJob
+from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.processing.model import CancelToken, ProcessingProgress
+from stretto.contexts.processing.service import ProcessingService
+
+
+@dataclass(slots=True)
+class _Tracked:
+    job: ProcessingJob
+    cancel: CancelToken
+    progress: ProcessingProgress
+    future: Future[Transcript] | None = None
+
+
+class ProcessingJobs:
+    """Runs files one after the other in the background; their chunks run side by side."""
+
+    def __init__(
+        self, service: ProcessingService, *, publish: Publish, clock: Callable[[], Timestamp]
+    ) -> None:
+        self._service = service
+        self._publish = publish
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="job")
+        self._jobs: dict[JobId, _Tracked] = {}
+        self._lock = Lock()
+
+    def submit_job(self, path: Path, options: TranscriptionOptions) -> JobId:
+        now = self._clock()
+        job = ProcessingJob(id=JobId.new(), file=path.name, status=JobStatus.QUEUED, created_at=now)
+        start = ProcessingProgress(done_s=0.0, total_s=None, chunks_done=0, chunks_known=0)
+        tracked = _Tracked(job=job, cancel=CancelToken(), progress=start)
+        with self._lock:
+            self._jobs[job.id] = tracked
+        self._publish(JobQueued(at=now, job_id=job.id, file=path.name))
+        tracked.future = self._pool.submit(self._run, tracked, path, options)
+        return job.id
+
+    def get_job(self, job_id: JobId) -> ProcessingJob:
+        return self._tracked(job_id).job
+
+    def get_progress(self, job_id: JobId) -> ProcessingProgress:
+        return self._tracked(job_id).progress
+
+    def cancel(self, job_id: JobId) -> None:
+        """A queued job never starts; a running one stops soon. A finished one stays finished."""
+        self._tracked(job_id).cancel.cancel()
+
+    def result(self, job_id: JobId, *, timeout_s: float | None = None) -> Transcript:
+        """Waits for the end of a job. Raises what the job raised, and TimeoutError."""
+        future = self._tracked(job_id).future
+        assert future is not None
+        return future.result(timeout_s)
+
+    def close(self) -> None:
+        """Cancels what runs and waits until it has stopped."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for tracked in jobs:
+            tracked.cancel.cancel()
+        self._pool.shutdown(wait=True)
+
+    def _tracked(self, job_id: JobId) -> _Tracked:
+        with self._lock:
+            tracked = self._jobs.get(job_id)
+        if tracked is None:
+            raise InvalidIdentifier(f"There is no job {job_id} in this process.")
+        return tracked
+
+    def _run(self, tracked: _Tracked, path: Path, options: TranscriptionOptions) -> Transcript:
+        def progressed(progress: ProcessingProgress) -> None:
+            tracked.progress = progress
+
+        try:
+            tracked.cancel.raise_if_cancelled()
+            tracked.job = replace(tracked.job, status=JobStatus.PROCESSING)
+            transcript = self._service.process_file(
+                path, options, cancel=tracked.cancel, progressed=progressed
+            )
+        except StrettoError as error:
+            status = JobStatus.CANCELLED if isinstance(error, Cancelled) else JobStatus.FAILED
+            tracked.job = replace(tracked.job, status=status, error=error)
+            failed = JobFailed(at=self._clock(), job_id=tracked.job.id, reason=error.message)
+            self._publish(failed)
+            raise
+        tracked.job = replace(tracked.job, status=JobStatus.COMPLETED, transcript_id=transcript.id)
+        self._publish(
+            JobCompleted(at=self._clock(), job_id=tracked.job.id, transcript_id=transcript.id)
+        )
+        return transcript

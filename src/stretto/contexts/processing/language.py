@@ -1,0 +1,80 @@
+"""Finds out the language of a file once, from its first stretch of speech, for all its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from stretto.contexts.core.identifiers import Language
+from stretto.contexts.core.recognition import (
+    Grain,
+    Recognition,
+    RecognitionRequest,
+    TranscriptionOptions,
+)
+from stretto.contexts.processing.chunk_processor import with_speech
+from stretto.contexts.processing.model import AudioChunk
+from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectedLanguage:
+    language: Language | None
+    probability: float
+
+
+class LanguageFinder:
+    """Reads ahead to the first chunk with speech; what it read is handed out again.
+
+    The engine listens to several windows of that chunk, so that thirty seconds of music, or of
+    somebody testing a microphone in another language, do not decide for three hours.
+    """
+
+    def __init__(self, *, engine: Engine, detector: SpeechDetector, cache: ResultCache) -> None:
+        self._engine = engine
+        self._detector = detector
+        self._cache = cache
+
+    def find(
+        self, chunks: Iterator[AudioChunk], options: TranscriptionOptions
+    ) -> tuple[DetectedLanguage, Iterable[AudioChunk]]:
+        """The language, and the chunks that had to be read for it (to be processed first).
+
+        Reading stops at the first chunk with speech; at the end of a silent file the language is
+        None.
+        """
+        read: list[AudioChunk] = []
+        for chunk in chunks:
+            found, listened = self._of_chunk(chunk, options)
+            read.append(listened)
+            if found.language is not None:
+                return found, read
+        return DetectedLanguage(language=None, probability=0.0), read
+
+    def _of_chunk(
+        self, chunk: AudioChunk, options: TranscriptionOptions
+    ) -> tuple[DetectedLanguage, AudioChunk]:
+        request = RecognitionRequest(
+            audio=chunk.audio, grain=Grain.LANGUAGE, engine=self._engine.identity, options=options
+        )
+        known = self._cache.find(request)
+        if known is not None:
+            return _detected(known), chunk
+        chunk = with_speech(chunk, self._detector)
+        language, probability = None, 0.0
+        if chunk.speech:
+            language, probability = self._engine.detect_language(chunk)
+        answer = Recognition(language=language, language_probability=probability)
+        self._cache.keep(request, answer)
+        return _detected(answer), chunk
+
+
+def _detected(recognition: Recognition) -> DetectedLanguage:
+    return DetectedLanguage(
+        language=recognition.language, probability=recognition.language_probability
+    )
+
+
+def resolved(options: TranscriptionOptions, language: Language | None) -> TranscriptionOptions:
+    """The options with the language that was found; the engine may follow a change of it."""
+    return options if language is None else replace(options, language=language, detected=True)

@@ -1,0 +1,314 @@
+"""The processing service: one file in, one transcript out, by way of its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
+from stretto.contexts.core.bus import Publish
+from stretto.contexts.core.errors import Cancelled, StrettoError
+from stretto.contexts.core.events import (
+    ChunkProgressed,
+    ChunkSizeChosen,
+    DomainEvent,
+    FellBackToSequential,
+    FileProcessingCancelled,
+    FileProcessingCompleted,
+    FileProcessingFailed,
+    FileProcessingStarted,
+    LanguageDetected,
+)
+from stretto.contexts.core.identifiers import Timestamp, TranscriptId
+from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
+from stretto.contexts.core.transcript import CacheUse, Gap, GapReason, Transcript
+from stretto.contexts.processing.chunk_processor import (
+    ChunkOutcome,
+    ChunkProcessor,
+    chunk_request,
+)
+from stretto.contexts.processing.cutting import cut
+from stretto.contexts.processing.language import LanguageFinder, resolved
+from stretto.contexts.processing.merging import MergedResult, ResultMerger
+from stretto.contexts.processing.model import (
+    AudioChunk,
+    CancelToken,
+    ConcurrencyLimit,
+    DecodedAudio,
+    PlannedChunk,
+    PlanReport,
+    ProcessingProgress,
+    ProcessingStrategy,
+)
+from stretto.contexts.processing.orchestrator import ParallelOrchestrator
+from stretto.contexts.processing.planning import ChunkPlanner
+from stretto.contexts.processing.ports import (
+    AudioReader,
+    AudioStream,
+    Engine,
+    ResultCache,
+    SpeechDetector,
+    TranscriptStore,
+)
+from stretto.contexts.processing.progress import ProgressTracker
+from stretto.contexts.processing.sizing import DynamicChunkSizer
+
+Progressed = Callable[[ProcessingProgress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingService:
+    """Everything it needs is passed in; one service serves many files and many threads."""
+
+    reader: AudioReader
+    detector: SpeechDetector
+    engine: Engine
+    cache: ResultCache
+    transcripts: TranscriptStore
+    sizer: DynamicChunkSizer
+    orchestrator: ParallelOrchestrator
+    concurrency: ConcurrencyLimit
+    publish: Publish
+    clock: Callable[[], Timestamp]
+    new_id: Callable[[], TranscriptId] = field(default=TranscriptId.new)
+
+    def process_file(
+        self,
+        path: Path,
+        options: TranscriptionOptions,
+        *,
+        stream: int | None = None,
+        again: bool = False,
+        cancel: CancelToken | None = None,
+        progressed: Progressed | None = None,
+    ) -> Transcript:
+        """Transcribe ``path``, or return what was kept for the same file, engine and options.
+
+        ``again`` transcribes even what is known as a whole. Raises UnusableMedia, Unavailable,
+        Cancelled; an engine's failure on a chunk makes the transcript partial instead.
+        """
+        file = self.reader.probe(path, stream=stream)
+        request = TranscriptRequest(
+            file_hash=file.file_hash,
+            stream_index=file.stream_index,
+            engine=self.engine.identity,
+            options=options,
+        )
+        known = None if again else self.transcripts.find(request)
+        if known is not None:
+            return _recalled(known, file)
+        run = _Run(self, file, options, cancel or CancelToken(), progressed)
+        transcript = run.transcribe()
+        self.transcripts.keep(request, transcript)
+        run.completed(transcript)
+        return transcript
+
+    def plan_file(
+        self, path: Path, options: TranscriptionOptions, *, stream: int | None = None
+    ) -> PlanReport:
+        """What ``process_file`` would do: decodes the file, transcribes nothing."""
+        file = self.reader.probe(path, stream=stream)
+        strategy = self.strategy(file)
+        decoded = self.reader.open(file)
+        chunks: list[PlannedChunk] = []
+        cached: list[bool] = []
+        to_do_s = 0.0
+        for chunk in cut(decoded, ChunkPlanner(strategy.size)):
+            request = chunk_request(chunk, engine=self.engine, options=options)
+            known = self.cache.find(request) is not None
+            chunks.append(chunk.planned)
+            cached.append(known)
+            to_do_s += 0.0 if known else chunk.duration_s
+        speed = self.engine.limits.speed
+        return PlanReport(
+            file=file,
+            strategy=strategy,
+            chunks=tuple(chunks),
+            cached=tuple(cached),
+            duration_s=chunks[-1].span.end_s if chunks else 0.0,
+            estimated_s=to_do_s / speed if speed else None,
+        )
+
+    def strategy(self, file: AudioFile) -> ProcessingStrategy:
+        limits = self.engine.limits
+        at_once = min(self.concurrency.value, limits.concurrency or self.concurrency.value)
+        concurrency = ConcurrencyLimit(at_once)
+        size = self.sizer.decide(file, limits=limits, concurrency=concurrency)
+        return ProcessingStrategy(size=size, concurrency=concurrency)
+
+
+class _Run:
+    """One file on its way through the service."""
+
+    def __init__(
+        self,
+        service: ProcessingService,
+        file: AudioFile,
+        options: TranscriptionOptions,
+        cancel: CancelToken,
+        progressed: Progressed | None,
+    ) -> None:
+        self._service = service
+        self._file = file
+        self._options = options
+        self._cancel = cancel
+        self._id = service.new_id()
+        self._started = service.clock()
+        self._tracker = ProgressTracker(file.claimed_duration_s, progressed)
+        self._merger = ResultMerger()
+        self._hits = self._misses = 0
+
+    def transcribe(self) -> Transcript:
+        service, now = self._service, self._started
+        self._publish(
+            FileProcessingStarted(
+                at=now,
+                transcript_id=self._id,
+                file=self._file.path.name,
+                claimed_duration_s=self._file.claimed_duration_s,
+            )
+        )
+        strategy = service.strategy(self._file)
+        size = strategy.size
+        self._publish(
+            ChunkSizeChosen(
+                at=now,
+                transcript_id=self._id,
+                target_bytes=size.target.bytes,
+                reason=size.reason,
+            )
+        )
+        try:
+            decoded = service.reader.open(self._file)
+            self._process(cut(decoded, ChunkPlanner(size)), decoded, strategy)
+            self._cancel.raise_if_cancelled()
+            return self._transcript(self._merger.merge(), decoded.outcome())
+        except (Cancelled, KeyboardInterrupt):
+            self._publish(FileProcessingCancelled(at=service.clock(), transcript_id=self._id))
+            raise
+        except StrettoError as error:
+            self._publish(
+                FileProcessingFailed(
+                    at=service.clock(), transcript_id=self._id, reason=error.message
+                )
+            )
+            raise
+
+    def _process(
+        self, chunks: Iterator[AudioChunk], decoded: AudioStream, strategy: ProcessingStrategy
+    ) -> None:
+        service = self._service
+        tracked = self._tracked(chunks, decoded)
+        options, read = self._with_language(tracked)
+        processor = ChunkProcessor(
+            transcript_id=self._id,
+            engine=service.engine,
+            detector=service.detector,
+            cache=service.cache,
+            options=options,
+            retries=strategy.retries_per_chunk,
+            cancel=self._cancel,
+            publish=self._publish,
+            clock=service.clock,
+            slow_down=self._slow_down,
+        )
+        service.orchestrator.run(
+            chain(read, tracked),
+            processor.process,
+            cancel=self._cancel,
+            done=self._done,
+            sequential=self._sequential,
+        )
+
+    def _tracked(self, chunks: Iterator[AudioChunk], decoded: AudioStream) -> Iterator[AudioChunk]:
+        for chunk in chunks:
+            self._cancel.raise_if_cancelled()
+            self._tracker.planned(chunk.planned)
+            yield chunk
+        self._tracker.decoded(decoded.outcome().samples / SAMPLE_RATE_HZ)
+
+    def _with_language(
+        self, chunks: Iterator[AudioChunk]
+    ) -> tuple[TranscriptionOptions, list[AudioChunk]]:
+        if self._options.language is not None:
+            return self._options, []
+        service = self._service
+        finder = LanguageFinder(
+            engine=service.engine, detector=service.detector, cache=service.cache
+        )
+        found, read = finder.find(chunks, self._options)
+        if found.language is not None:
+            self._publish(
+                LanguageDetected(
+                    at=service.clock(),
+                    transcript_id=self._id,
+                    language=found.language.code,
+                    probability=found.probability,
+                )
+            )
+        return resolved(self._options, found.language), list(read)
+
+    def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
+        self._merger.add(chunk.planned, outcome.recognition)
+        self._tracker.finished(chunk.id, chunk.duration_s)
+        if outcome.from_cache:
+            self._hits += 1
+        else:
+            self._misses += 1
+
+    def _slow_down(self, reason: str) -> None:
+        if self._service.orchestrator.slow_down() == 1:
+            self._sequential(reason)
+
+    def _sequential(self, reason: str) -> None:
+        self._publish(
+            FellBackToSequential(at=self._service.clock(), transcript_id=self._id, reason=reason)
+        )
+
+    def _publish(self, event: DomainEvent) -> None:
+        if isinstance(event, ChunkProgressed):
+            self._tracker.progressed(event.chunk_id, event.done_s)
+        self._service.publish(event)
+
+    def _transcript(self, merged: MergedResult, decoded: DecodedAudio) -> Transcript:
+        unreadable = tuple(
+            Gap(start=span.start_s, end=span.end_s, reason=GapReason.UNREADABLE_AUDIO)
+            for span in decoded.unreadable
+        )
+        gaps = tuple(sorted((*merged.coverage.gaps, *unreadable), key=lambda g: g.start))
+        return Transcript(
+            id=self._id,
+            file=self._file.path.name,
+            file_hash=self._file.file_hash,
+            language=merged.language or self._options.language,
+            duration_s=decoded.samples / SAMPLE_RATE_HZ,
+            segments=merged.segments,
+            coverage=replace(merged.coverage, gaps=gaps),
+            engine=self._service.engine.identity.engine,
+            model=self._service.engine.identity.model,
+            seams=merged.seams,
+            cache=CacheUse(hits=self._hits, misses=self._misses),
+            warnings=decoded.warnings,
+            created_at=self._service.clock(),
+        )
+
+    def completed(self, transcript: Transcript) -> None:
+        """Said only after the transcript was kept."""
+        now = self._service.clock()
+        self._publish(
+            FileProcessingCompleted(
+                at=now,
+                transcript_id=self._id,
+                status=transcript.status,
+                total_chunks=self._hits + self._misses,
+                total_duration_ms=round((now.unix_s - self._started.unix_s) * 1000),
+            )
+        )
+
+
+def _recalled(transcript: Transcript, file: AudioFile) -> Transcript:
+    """A kept transcript, under the name the file has now; every chunk counts as a hit."""
+    chunks = transcript.cache.hits + transcript.cache.misses
+    return replace(transcript, file=file.path.name, cache=CacheUse(hits=chunks, misses=0))

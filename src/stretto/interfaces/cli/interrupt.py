@@ -1,0 +1,49 @@
+"""Ctrl-C: stop taking work at once, and be gone within a second even if an engine is deep in it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from stretto.contexts.processing.model import CancelToken
+from stretto.interfaces.cli.exit_codes import ExitCode
+
+PATIENCE_S: Final = 0.8
+MESSAGE: Final = "\nStopped. What was finished is kept; run the same command to go on."
+
+
+@contextmanager
+def cancelling_on_interrupt(cancel: CancelToken) -> Iterator[None]:
+    """While inside, SIGINT and SIGTERM set ``cancel``; after 0.8 s the process leaves anyway.
+
+    Leaving hard is safe: every finished piece is committed, and outputs are renamed into place.
+    """
+
+    def leave() -> None:
+        # No cleanup: a thread may be seconds deep in native code that cannot be interrupted.
+        sys.stderr.write(MESSAGE + "\n\x1b[?25h" if sys.stderr.isatty() else MESSAGE + "\n")
+        sys.stderr.flush()
+        os._exit(ExitCode.INTERRUPTED)
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        if cancel.cancelled:
+            leave()
+        cancel.cancel()
+        timer = threading.Timer(PATIENCE_S, leave)
+        timer.daemon = True
+        timer.start()
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, interrupted)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

