@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AUDIO ?=
 FORMAT ?= timed
+MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types arch unit bench fmt lock clean
@@ -21,7 +22,7 @@ $(VENV)/.test: requirements/test.txt pyproject.toml
 	@touch $(VENV)/.run $@
 
 run: $(VENV)/.run ## Transcribe a recording: the demo, or AUDIO=path
-	@$(BIN)/stretto transcribe --format $(FORMAT) "$(or $(AUDIO),$$($(BIN)/python scripts/demo_recording.py))"
+	@$(BIN)/stretto transcribe --format $(FORMAT) --model $(MODEL) "$(or $(AUDIO),$$($(BIN)/python scripts/demo_recording.py))"
 
 test: lint types arch unit ## Everything that must hold: lint, types, architecture, tests
 

@@ -38,7 +38,8 @@ def options_from(
 class Application:
     """Made by ``bootstrap.build``; close it, or use it in a ``with`` block.
 
-    ``database`` says where results are kept.
+    ``database`` says where results are kept; ``language`` is the settings' word for recordings
+    whose language nobody gives (empty: find out).
     """
 
     processing: ProcessingService
@@ -46,6 +47,7 @@ class Application:
     transcripts: TranscriptLibrary
     events: EventBus
     database: Path
+    language: str
     shut_down: Callable[[], None]
 
     def transcribe(
@@ -66,7 +68,7 @@ class Application:
         """
         return self.processing.process_file(
             Path(path),
-            options_from(language=language, prompt=prompt),
+            self._options(language, prompt),
             stream=stream,
             again=again,
             cancel=cancel,
@@ -82,14 +84,14 @@ class Application:
         stream: int | None = None,
     ) -> PlanReport:
         """How a file would be cut, why, what of it is known, and how long the rest would take."""
-        options = options_from(language=language, prompt=prompt)
+        options = self._options(language, prompt)
         return self.processing.plan_file(Path(path), options, stream=stream)
 
     def submit(
         self, path: str | Path, *, language: str | Language | None = None, prompt: str = ""
     ) -> JobId:
         """Transcribe in the background; ask ``job``, ``progress`` and ``result`` about it."""
-        return self.jobs.submit_job(Path(path), options_from(language=language, prompt=prompt))
+        return self.jobs.submit_job(Path(path), self._options(language, prompt))
 
     def job(self, job_id: JobId) -> ProcessingJob:
         return self.jobs.get_job(job_id)
@@ -102,6 +104,9 @@ class Application:
 
     def cancel(self, job_id: JobId) -> None:
         self.jobs.cancel(job_id)
+
+    def _options(self, language: str | Language | None, prompt: str) -> TranscriptionOptions:
+        return options_from(language=language or self.language, prompt=prompt)
 
     def close(self) -> None:
         self.jobs.close()

@@ -69,6 +69,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         transcripts=transcripts,
         events=events,
         database=settings.database_path,
+        language=settings.language,
         shut_down=database.close,
     )
 

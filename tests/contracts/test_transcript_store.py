@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
 import pytest
 
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.recognition import TranscriptRequest
-from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.core.transcript import CacheUse, Transcript
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.processing.adapters.sqlite import SqliteTranscriptStore
 from stretto.contexts.processing.ports import TranscriptStore
-from tests.fakes.examples import A_GAP, a_transcript, a_transcript_request
+from tests.fakes.examples import A_GAP, AN_ENGINE, a_transcript, a_transcript_request
 from tests.fakes.transcript_store import MemoryTranscriptStore
 
 
@@ -137,3 +139,29 @@ def test_a_damaged_row_is_passed_over_for_the_next_best(tmp_path: Path, damage: 
     assert store.get(bad.id) is None
     assert store.recent(1) == (good,)
     database.close()
+
+
+def a_measured(store: Store, number: int, *, processing_s: float, **fields: object) -> None:
+    computed: dict[str, object] = {"duration_s": 60.0, "cache": CacheUse(hits=0, misses=1)}
+    transcript = a_transcript(
+        id=TranscriptId(UUID(int=number)),
+        created_at_s=float(number),
+        processing_s=processing_s,
+        **(computed | fields),
+    )
+    store.keep(a_transcript_request(f"file {number}"), transcript)
+
+
+def test_the_speed_of_an_engine_is_the_median_of_what_it_reached_lately(store: Store) -> None:
+    assert store.speed(AN_ENGINE) is None
+    for number, processing_s in enumerate((1.0, 2.0, 6.0)):
+        a_measured(store, number, processing_s=processing_s)
+    assert store.speed(AN_ENGINE) == 30.0
+    assert store.speed(replace(AN_ENGINE, model="base")) is None
+
+
+def test_a_file_that_was_short_or_partly_cached_says_nothing_of_the_speed(store: Store) -> None:
+    a_measured(store, 1, processing_s=1.0, cache=CacheUse(hits=1, misses=1))
+    a_measured(store, 2, processing_s=1.0, duration_s=5.0)
+    a_measured(store, 3, processing_s=0.0)
+    assert store.speed(AN_ENGINE) is None

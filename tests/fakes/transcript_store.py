@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from stretto.contexts.core.canonical import request_digest
+from statistics import median
+
 from stretto.contexts.core.identifiers import TranscriptId
-from stretto.contexts.core.recognition import TranscriptRequest
+from stretto.contexts.core.recognition import EngineIdentity, TranscriptRequest
 from stretto.contexts.core.transcript import Transcript, TranscriptStatus
 
 
@@ -12,12 +13,11 @@ class MemoryTranscriptStore:
     """Keeps transcripts for as long as it lives."""
 
     def __init__(self) -> None:
-        self._kept: dict[TranscriptId, tuple[str, Transcript]] = {}
+        self._kept: dict[TranscriptId, tuple[TranscriptRequest, Transcript]] = {}
 
     def find(self, request: TranscriptRequest) -> Transcript | None:
-        key = request_digest(request, schema_version=1)
-        for kept_key, transcript in self._newest_first():
-            if kept_key == key and transcript.status is TranscriptStatus.COMPLETE:
+        for kept, transcript in self._newest_first():
+            if kept == request and transcript.status is TranscriptStatus.COMPLETE:
                 return transcript
         return None
 
@@ -28,8 +28,20 @@ class MemoryTranscriptStore:
         return tuple(transcript for _, transcript in self._newest_first())[:limit]
 
     def keep(self, request: TranscriptRequest, transcript: Transcript) -> None:
-        self._kept[transcript.id] = (request_digest(request, schema_version=1), transcript)
+        self._kept[transcript.id] = (request, transcript)
 
-    def _newest_first(self) -> list[tuple[str, Transcript]]:
+    def speed(self, engine: EngineIdentity) -> float | None:
+        speeds = [
+            transcript.duration_s / transcript.processing_s
+            for request, transcript in self._newest_first()
+            if request.engine == engine
+            and transcript.cache.misses
+            and not transcript.cache.hits
+            and transcript.duration_s >= 30
+            and transcript.processing_s > 0
+        ]
+        return median(speeds[:9]) if speeds else None
+
+    def _newest_first(self) -> list[tuple[TranscriptRequest, Transcript]]:
         in_order = sorted(self._kept.values(), key=lambda row: row[1].created_at)  # stable
         return in_order[::-1]

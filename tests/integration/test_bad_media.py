@@ -242,7 +242,7 @@ def test_playlists_are_refused_under_any_name_and_nothing_is_fetched(
 
 
 @pytest.mark.parametrize(
-X, b"OggS", b"\xff\xfb\x90\x64", b"\0" * 8]
+    "magic", [b"", b"RIFF\0\0\0\0WAVE", b"OggS", b"\xff\xfb\x90\x64", bytes(8)]
 )
 def test_a_playlist_behind_another_signature_is_not_followed(saved, asked, canary, magic):
     address, requests = asked
@@ -256,7 +256,7 @@ def test_a_movie_that_keeps_its_audio_in_another_file_is_not_followed(saved, ask
     movie = mediagen.media(mediagen.noise(2.0), container="mov")
     for target in (str(canary), "canary.wav", f"{address}/a.wav", f"file://{canary}"):
         path = saved(mediagen.referring(movie, target), "movie.mov")
-        assert isinstance(failure(path), UnusableMedia), target
+        assert isinstance(failure(path), MediaRefused), target
     assert requests == []
 
 

@@ -99,7 +99,8 @@ class Transcript:
     """The result of transcribing one file. ``status`` is complete only without a gap.
 
     ``segments`` are ordered and do not overlap; all times are seconds in [0, ``duration_s``].
-    ``warnings`` are sentences for the user, such as "the file ends in the middle".
+    ``warnings`` are sentences for the user, such as "the file ends in the middle";
+    ``processing_s`` is how long it took.
     """
 
     id: TranscriptId
@@ -115,6 +116,7 @@ class Transcript:
     cache: CacheUse = CacheUse()
     warnings: tuple[str, ...] = ()
     created_at: Timestamp
+    processing_s: float = 0.0
 
     @property
     def status(self) -> TranscriptStatus:

@@ -51,21 +51,28 @@ class LanguageFinder:
                 return found, read
         return DetectedLanguage(language=None, probability=0.0), read
 
+    def recall(self, chunk: AudioChunk, options: TranscriptionOptions) -> DetectedLanguage | None:
+        """What was found for this very chunk before; None if nobody has listened to it."""
+        known = self._cache.find(self._request(chunk, options))
+        return None if known is None else _detected(known)
+
+    def _request(self, chunk: AudioChunk, options: TranscriptionOptions) -> RecognitionRequest:
+        return RecognitionRequest(
+            audio=chunk.audio, grain=Grain.LANGUAGE, engine=self._engine.identity, options=options
+        )
+
     def _of_chunk(
         self, chunk: AudioChunk, options: TranscriptionOptions
     ) -> tuple[DetectedLanguage, AudioChunk]:
-        request = RecognitionRequest(
-            audio=chunk.audio, grain=Grain.LANGUAGE, engine=self._engine.identity, options=options
-        )
-        known = self._cache.find(request)
+        known = self.recall(chunk, options)
         if known is not None:
-            return _detected(known), chunk
+            return known, chunk
         chunk = with_speech(chunk, self._detector)
         language, probability = None, 0.0
         if chunk.speech:
             language, probability = self._engine.detect_language(chunk)
         answer = Recognition(language=language, language_probability=probability)
-        self._cache.keep(request, answer)
+        self._cache.keep(self._request(chunk, options), answer)
         return _detected(answer), chunk
 
 

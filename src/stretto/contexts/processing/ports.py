@@ -125,3 +125,6 @@ class TranscriptStore(Protocol):
 
     def keep(self, request: TranscriptRequest, transcript: Transcript) -> None:
         """Durable when it returns. Raises StorageFull or StorageUnavailable."""
+
+    def speed(self, engine: EngineIdentity) -> float | None:
+        """Audio seconds per second that this engine and model reached here lately, if known."""

@@ -112,16 +112,19 @@ class ProcessingService:
         file = self.reader.probe(path, stream=stream)
         strategy = self.strategy(file)
         decoded = self.reader.open(file)
+        finder = LanguageFinder(engine=self.engine, detector=self.detector, cache=self.cache)
         chunks: list[PlannedChunk] = []
         cached: list[bool] = []
         to_do_s = 0.0
         for chunk in cut(decoded, ChunkPlanner(strategy.size)):
+            if options.language is None and (found := finder.recall(chunk, options)):
+                options = resolved(options, found.language)
             request = chunk_request(chunk, engine=self.engine, options=options)
             known = self.cache.find(request) is not None
             chunks.append(chunk.planned)
             cached.append(known)
             to_do_s += 0.0 if known else chunk.duration_s
-        speed = self.engine.limits.speed
+        speed = self.transcripts.speed(self.engine.identity) or self.engine.limits.speed
         return PlanReport(
             file=file,
             strategy=strategy,
@@ -273,6 +276,7 @@ class _Run:
         self._service.publish(event)
 
     def _transcript(self, merged: MergedResult, decoded: DecodedAudio) -> Transcript:
+        now = self._service.clock()
         unreadable = tuple(
             Gap(start=span.start_s, end=span.end_s, reason=GapReason.UNREADABLE_AUDIO)
             for span in decoded.unreadable
@@ -291,7 +295,8 @@ class _Run:
             seams=merged.seams,
             cache=CacheUse(hits=self._hits, misses=self._misses),
             warnings=decoded.warnings,
-            created_at=self._service.clock(),
+            created_at=now,
+            processing_s=now.unix_s - self._started.unix_s,
         )
 
     def completed(self, transcript: Transcript) -> None:

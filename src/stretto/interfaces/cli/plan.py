@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stretto.contexts.processing.model import MEGABYTE, PlanReport
+from stretto.contexts.processing.model import MEGABYTE, PlannedChunk, PlanReport
 from stretto.interfaces.cli.progress import clock
 
 
@@ -20,11 +20,15 @@ def plan_text(report: PlanReport) -> str:
     for chunk, cached in zip(report.chunks, report.cached, strict=True):
         lines.append(
             f"  {chunk.index:>4}  {clock(chunk.span.start_s):>8} - {clock(chunk.span.end_s):>8}  "
-            f"{len(chunk.windows):>3} windows  cut at {chunk.loudness_dbfs:6.1f} dB"
+            f"{len(chunk.windows):>3} windows  {_cut(chunk, last=chunk is report.chunks[-1])}"
             f"{'  forced' if chunk.forced else ''}{'  cached' if cached else ''}"
         )
     lines.append(f"{known} of {len(report.chunks)} chunks are cached; {_estimate(report)}")
     return "\n".join(lines)
+
+
+def _cut(chunk: PlannedChunk, *, last: bool) -> str:
+    return "end of the recording" if last else f"cut at {chunk.loudness_dbfs:.1f} dB"
 
 
 def _estimate(report: PlanReport) -> str:

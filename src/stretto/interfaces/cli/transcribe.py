@@ -66,9 +66,7 @@ def transcribe(request: Request) -> int:
     layout = subtitle_layout(request.layout)
     to_stdout = len(request.files) == 1 and len(formats) == 1 and request.output is None
     paths = [Path(file) for file in request.files]
-    targets = (
-        None if to_stdout else output_paths(paths, formats=formats, output=request.output)
-    )
+    targets = None if to_stdout else output_paths(paths, formats=formats, output=request.output)
     prepare_folders(target.parent for by_format in targets or () for target in by_format.values())
 
     def write(index: int, transcript: Transcript) -> str:

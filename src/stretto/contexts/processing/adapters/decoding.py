@@ -29,6 +29,10 @@ _EXACT: Final = int(0.005 * SAMPLE_RATE_HZ)
 _LARGEST_FILL: Final = 2 * 3600 * SAMPLE_RATE_HZ
 """Silence put into one file. Timestamps are the file's word; forged ones could ask for years."""
 
+_FREE_FILLS: Final = 1_000
+_FILLS_PER_S: Final = 2
+"""Each costs half a millisecond; a forged file could ask for one per sample."""
+
 _SHORTEST_LOST_END: Final = SAMPLE_RATE_HZ // 2
 _HOLE_BYTES: Final = 1_024
 """More bytes than this between two packets and a second between their times: data was lost."""
@@ -55,6 +59,7 @@ class Decoding:
         self._converter: Converter | None = None
         self._base = 0
         self._filled = 0
+        self._fills = 0
         self._shift = round((container.start_time or 0) / av.time_base * SAMPLE_RATE_HZ)
         self._damaged = False
         self._failed_until = 0
@@ -104,12 +109,18 @@ class Decoding:
         at = round(frame.pts * frame.time_base * SAMPLE_RATE_HZ) - self._shift
         converted = self._converter.samples + self._base if self._converter else self.samples
         missing = at - converted
-        if missing < -SAMPLE_RATE_HZ or missing > _LARGEST_FILL - self._filled:
+        if missing < -SAMPLE_RATE_HZ or missing > self._largest_fill():
             self.jumps += 1
             self._shift += missing
             return 0
         # Less than a second too early is left alone: catching up would cut away what was said.
         return missing if missing > (_EXACT if self._damaged else _JITTER) else 0
+
+    def _largest_fill(self) -> int:
+        decoded_s = (self.samples - self._filled) // SAMPLE_RATE_HZ
+        if self._fills >= _FREE_FILLS + _FILLS_PER_S * decoded_s:
+            return _JITTER
+        return _LARGEST_FILL - self._filled
 
     def _fill(self, missing: int) -> Iterator[Samples]:
         if self._damaged or self._is_loss(missing):
@@ -117,6 +128,7 @@ class Decoding:
         elif self.samples:
             self.paused += missing
         self._filled += missing
+        self._fills += 1
         for start in range(0, missing, BLOCK_SAMPLES):
             yield np.zeros(min(BLOCK_SAMPLES, missing - start), np.int16)
 
@@ -177,6 +189,8 @@ class Decoding:
             except av.FFmpegError:
                 failures += 1
                 self._damaged = True
+            except IndexError:  # PyAV at the end of a file in which a new stream turned up
+                return
             else:
                 return
 

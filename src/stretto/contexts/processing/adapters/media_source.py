@@ -59,6 +59,8 @@ class MediaSource:
             bases = {os.SEEK_SET: self._start, os.SEEK_END: self.size}
             position = bases.get(whence, self._file.tell()) + offset
             return self._file.seek(max(self._start, position)) - self._start
+        except (OSError, OverflowError):
+            return -1  # a forged offset; the disk is not at fault
         except BaseException as failure:
             self.failure = failure
             return 0

@@ -80,8 +80,8 @@ class PyAvStream:
             audio = container.streams.audio[index]
             _read_only(container, audio)
             decoding = Decoding(container, audio, kind=source.kind)
-            yield from _long_enough(decoding, source=source)
             promised_s = _promised_s(container, audio, source)
+            yield from _long_enough(decoding, source=source, promised_s=promised_s)
             self._outcome = DecodedAudio(
                 samples=decoding.samples,
                 warnings=tuple(_warnings(decoding, source, promised_s=promised_s)),
@@ -123,10 +123,12 @@ def _demuxed(source: MediaSource) -> Iterator[InputContainer]:
         raise MediaNotRecognised(_not_opened(source)) from cause
     with container:
         if asked_for:
-            raise MediaRefused(
-                f"{shown(source.path)} keeps its audio in other files, which are never opened."
-            )
+            raise MediaRefused(_elsewhere(source))
         yield container
+
+
+def _elsewhere(source: MediaSource) -> str:
+    return f"{shown(source.path)} keeps its audio in other files, which are never opened."
 
 
 def _not_opened(source: MediaSource) -> str:
@@ -169,8 +171,13 @@ def _read_only(container: InputContainer, audio: FFmpegStream) -> None:
         audio.codec_context.options = {"err_detect": "crccheck+explode"}
 
 
-def _long_enough(decoding: Decoding, *, source: MediaSource) -> Iterator[Samples]:
-    """The blocks, once 0.1 s of them are there. Raises AudioTooShort or MediaNotRecognised."""
+def _long_enough(
+    decoding: Decoding, *, source: MediaSource, promised_s: float | None
+) -> Iterator[Samples]:
+    """The blocks, once 0.1 s of them are there.
+
+    Raises AudioTooShort, MediaRefused or MediaNotRecognised.
+    """
     held: list[Samples] = []
     for block in decoding.blocks():
         if decoding.samples < _SHORTEST:
@@ -182,6 +189,11 @@ def _long_enough(decoding: Decoding, *, source: MediaSource) -> Iterator[Samples
         source.raise_failure()
     if not decoding.samples and decoding.ends_in_damage:
         raise MediaNotRecognised(f"Nothing of the audio in {shown(source.path)} can be decoded.")
+    if not decoding.samples and source.kind is MediaType.MOV and (promised_s or 0) >= 0.1:
+        # FFmpeg skips a track whose data reference (ISO 14496-12, 8.7) leads out of the file.
+        if not source.is_cut_off():
+            raise MediaRefused(_elsewhere(source))
+        raise MediaNotRecognised(f"{shown(source.path)} is cut off before its first sound.")
     if decoding.samples < _SHORTEST:
         raise AudioTooShort(f"{shown(source.path)} holds less than 0.1 seconds of audio.")
 

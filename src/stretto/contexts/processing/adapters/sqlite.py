@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from statistics import median
 from typing import Final, Protocol
 
 import msgspec
@@ -14,13 +15,15 @@ import msgspec
 from stretto.contexts.core.canonical import request_digest
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.identifiers import TranscriptId
-from stretto.contexts.core.recognition import TranscriptRequest
+from stretto.contexts.core.recognition import EngineIdentity, TranscriptRequest
 from stretto.contexts.core.transcript import Transcript, TranscriptStatus
 
 SCHEMA_VERSION: Final = 1
 """Raise it when the same request must not find its old transcripts any more."""
 
 _DECODER: Final = msgspec.msgpack.Decoder(Transcript)
+
+SHORTEST_FOR_SPEED_S: Final = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,13 @@ class SqliteTranscriptStore:
         with self._database.write() as connection:
             connection.execute(_KEEP, row)
 
+    def speed(self, engine: EngineIdentity) -> float | None:
+        """The median of the last nine files that were computed as a whole; None without any."""
+        self._ensure_tables()
+        with self._database.read() as connection:
+            rows = connection.execute(_SPEEDS, (_engine_column(engine),)).fetchall()
+        return median(speed for (speed,) in rows) if rows else None
+
     def _select(
         self, statement: str, values: tuple[str, ...], *, limit: int
     ) -> tuple[Transcript, ...]:
@@ -84,7 +94,9 @@ class SqliteTranscriptStore:
         self._database.ensure("transcripts", version=1, statements=_TABLES)
 
 
-def _row(request: TranscriptRequest, transcript: Transcript) -> dict[str, str | float | bytes]:
+def _row(
+    request: TranscriptRequest, transcript: Transcript
+) -> dict[str, str | float | bytes | None]:
     return {
         "id": str(transcript.id),
         "request_key": request_digest(request, schema_version=SCHEMA_VERSION),
@@ -94,8 +106,22 @@ def _row(request: TranscriptRequest, transcript: Transcript) -> dict[str, str | 
         "status": transcript.status.value,
         "duration_s": transcript.duration_s,
         "created_at": transcript.created_at.unix_s,
+        "engine": _engine_column(request.engine),
+        "speed": _speed(transcript),
         "document": msgspec.msgpack.encode(transcript),
     }
+
+
+def _engine_column(engine: EngineIdentity) -> str:
+    return f"{engine.engine}/{engine.model}/{engine.settings}"
+
+
+def _speed(transcript: Transcript) -> float | None:
+    """Of the engine, not of the cache: None unless all of a file long enough was computed."""
+    whole = not transcript.cache.hits and transcript.cache.misses
+    if not whole or transcript.duration_s < SHORTEST_FOR_SPEED_S or transcript.processing_s <= 0:
+        return None
+    return transcript.duration_s / transcript.processing_s
 
 
 def _printable(file: str) -> str:
@@ -123,6 +149,8 @@ _TABLES: Final = (
         status TEXT NOT NULL,
         duration_s REAL NOT NULL,
         created_at REAL NOT NULL,
+        engine TEXT NOT NULL,
+        speed REAL,
         document BLOB NOT NULL
     )
     """,
@@ -132,22 +160,32 @@ _TABLES: Final = (
     """,
     "CREATE INDEX IF NOT EXISTS transcript_created_at ON transcript (created_at, number)",
     "CREATE INDEX IF NOT EXISTS transcript_file_hash ON transcript (file_hash)",
+    """
+    CREATE INDEX IF NOT EXISTS transcript_speed ON transcript (engine, created_at)
+    WHERE speed IS NOT NULL
+    """,
 )
 _FIND: Final = """
     SELECT id, document FROM transcript WHERE request_key = ? AND status = ?
     ORDER BY created_at DESC, number DESC
 """
+_SPEEDS: Final = """
+    SELECT speed FROM transcript WHERE engine = ? AND speed IS NOT NULL
+    ORDER BY created_at DESC LIMIT 9
+"""
 _GET: Final = "SELECT id, document FROM transcript WHERE id = ?"
 _RECENT: Final = "SELECT id, document FROM transcript ORDER BY created_at DESC, number DESC"
 _KEEP: Final = """
     INSERT INTO transcript (
-        id, request_key, file_hash, file, language, status, duration_s, created_at, document
+        id, request_key, file_hash, file, language, status, duration_s, created_at, engine,
+        speed, document
     ) VALUES (
         :id, :request_key, :file_hash, :file, :language, :status, :duration_s, :created_at,
-        :document
+        :engine, :speed, :document
     )
     ON CONFLICT (id) DO UPDATE SET
         request_key = excluded.request_key, file_hash = excluded.file_hash, file = excluded.file,
         language = excluded.language, status = excluded.status, duration_s = excluded.duration_s,
-        created_at = excluded.created_at, document = excluded.document
+        created_at = excluded.created_at, engine = excluded.engine, speed = excluded.speed,
+        document = excluded.document
 """

@@ -44,6 +44,9 @@ TAIL_S: Final = 2.0
 SHORT_WINDOW_S: Final = 12.0
 """Shorter windows are not padded to 30 s but to their length and a tail of silence."""
 
+ENGLISH: Final = Language("en")
+"""Every Whisper model of one language is a model of English."""
+
 FLIP_CERTAINTY: Final = 0.8
 FLIP_REMAINDER: Final = 0.1
 
@@ -103,7 +106,7 @@ def _languages(
 ) -> list[Language | None]:
     """The language of each window: the file's, unless a window is clearly in another one."""
     if not runtime.multilingual:
-        return [None] * encoded.size
+        return [ENGLISH] * encoded.size
     if not options.detected:
         return [options.language] * encoded.size
     chosen = []
@@ -122,7 +125,7 @@ def _prompt(
     *,
     timestamps: bool = False,
 ) -> list[int]:
-    start = runtime.vocabulary.start(language, options.task)
+    start = runtime.start(language, options.task)
     return runtime.vocabulary.prompt(start, options.prompt, timestamps=timestamps)
 
 
@@ -159,7 +162,7 @@ def _timed(
     options: TranscriptionOptions,
 ) -> list[Recognition]:
     """Align all candidates of a batch at once and turn them into recognitions."""
-    starts = [runtime.vocabulary.start(language, options.task) for language in languages]
+    starts = [runtime.start(language, options.task) for language in languages]
     if any(start != starts[0] for start in starts):  # a mixed batch is aligned window by window
         recognitions = []
         for window, candidate, language in zip(windows, candidates, languages, strict=True):

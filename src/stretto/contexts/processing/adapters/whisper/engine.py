@@ -19,6 +19,7 @@ from stretto.contexts.core.recognition import (
 )
 from stretto.contexts.processing.adapters.whisper import quality
 from stretto.contexts.processing.adapters.whisper.decoding import (
+    ENGLISH,
     FALLBACK,
     SHORT_WINDOW_S,
     TAIL_S,
@@ -105,7 +106,7 @@ class WhisperEngine:
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         runtime = self._runtime.get()
         if not runtime.multilingual:
-            return Language("en"), 1.0
+            return ENGLISH, 1.0
         heard = [w for p in self._pieces(chunk) if (w := p.window) is not None]
         heard = sorted(heard, key=lambda w: -w.speech_s)[:WINDOWS_FOR_LANGUAGE]
         weights: dict[str, float] = {}

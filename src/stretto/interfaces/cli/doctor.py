@@ -1,0 +1,86 @@
+"""The command `stretto doctor`: what works on this machine, and what to do about the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from stretto.interfaces.cli import doctor_engine, doctor_machine
+from stretto.interfaces.cli.doctor_checks import Check, CheckState, Configuration, guarded
+from stretto.interfaces.cli.models import Library
+
+__all__ = ["Check", "CheckState", "examine", "run_doctor"]
+
+_STYLES: Final = {CheckState.OK: "green", CheckState.MISSING: "yellow", CheckState.BROKEN: "red"}
+
+
+def run_doctor(settings: Configuration, library: Library, *, as_json: bool) -> int:
+    """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
+    checks = examine(settings, library)
+    ready = is_ready(checks)
+    if as_json:
+        found = [_as_json(check) for check in checks]
+        print(json.dumps({"ready": ready, "checks": found}, indent=2))
+    elif sys.stdout.isatty():
+        _print_table(checks)
+    else:
+        for check in checks:
+            print("\t".join((check.state, check.name, check.found, check.advice)).rstrip())
+    if not as_json:
+        print(_verdict(checks))
+    return 0 if ready else 1
+
+
+def examine(settings: Configuration, library: Library) -> tuple[Check, ...]:
+    """Every check, in the order of the report. None of them raises, downloads or keeps anything."""
+    return (
+        guarded("Python", doctor_machine.check_python),
+        guarded("processor", doctor_machine.check_processor),
+        guarded("memory", doctor_machine.check_memory),
+        guarded("engine", lambda: doctor_engine.check_engine(settings)),
+        guarded("CUDA", lambda: doctor_engine.check_cuda(settings)),
+        guarded("voice detection", doctor_engine.check_voice_detection),
+        guarded("model", lambda: doctor_engine.check_model(settings, library)),
+        guarded("codecs", doctor_machine.check_codecs),
+        guarded("data folder", lambda: doctor_machine.check_data_folder(settings)),
+        guarded("SQLite", doctor_machine.check_sqlite),
+        guarded("models", lambda: doctor_engine.check_installed_models(library)),
+        *doctor_engine.check_extras(settings),
+    )
+
+
+def is_ready(checks: Sequence[Check]) -> bool:
+    return all(check.state is CheckState.OK or not check.needed for check in checks)
+
+
+def _verdict(checks: Sequence[Check]) -> str:
+    if is_ready(checks):
+        return "Recordings can be transcribed on this machine."
+    blocking = [c.name for c in checks if c.needed and c.state is not CheckState.OK]
+    return f"Recordings cannot be transcribed yet; see: {', '.join(blocking)}."
+
+
+def _as_json(check: Check) -> dict[str, object]:
+    return {
+        "name": check.name,
+        "state": str(check.state),
+        "needed": check.needed,
+        "found": check.found,
+        "advice": check.advice,
+    }
+
+
+def _print_table(checks: Sequence[Check]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("", "check", box=None)
+    table.add_column("found", overflow="fold")
+    table.add_column("what to do", overflow="fold")
+    for check in checks:
+        cells = (Text(check.name), Text(check.found), Text(check.advice))
+        table.add_row(Text(check.state, style=_STYLES[check.state]), *cells)
+    Console().print(table)

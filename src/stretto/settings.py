@@ -1,0 +1,287 @@
+"""Says how the program is set up: environment variables over a TOML file over defaults.
+
+The only reader of the environment. Validated by hand because every command pays for what is
+imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
+from stretto.contexts.core.identifiers import Language
+
+PREFIX: Final = "STRETTO_"
+FILE_NAME: Final = "stretto.toml"
+DEVICES: Final = ("auto", "cpu", "cuda")
+COMPUTE_TYPES: Final = (
+    "auto",
+    "int8",
+    "int8_float32",
+    "int8_float16",
+    "int8_bfloat16",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+)
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
+_ENGINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def _about(
+    doc: str, *, allowed: str, check: Callable[[Any], bool], shown: str | None = None
+) -> dict[str, Any]:
+    """What is known of a field: ``allowed`` ends the sentence "NAME must be …", ``check`` says
+    whether a value is, and ``shown`` is how the reference page writes the default."""
+    return {"doc": doc, "allowed": allowed, "check": check, "shown": shown}
+
+
+def _data_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_data_path("stretto", appauthor=False)
+
+
+def _is_no_file(path: Path) -> bool:
+    try:
+        return not path.is_file()
+    except OSError:  # whoever writes there will say what is wrong with it
+        return True
+
+
+def _is_language(code: str) -> bool:
+    try:
+        return not code or bool(Language(code))
+    except InvalidLanguage:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set up. Raises InvalidOption for a value that is not allowed."""
+
+    home: Path = field(
+        default_factory=_data_folder,
+        metadata=_about(
+            "Where transcripts, the cache and models are kept, and where stretto.toml lies. "
+            "Not allowed in stretto.toml itself.",
+            allowed="a folder, existing or to be created",
+            check=_is_no_file,
+            shown="the user's data folder",
+        ),
+    )
+    engine: str = field(
+        default="whisper",
+        metadata=_about(
+            "The engine that transcribes.",
+            allowed="the name of an engine: letters, digits, dots, hyphens, underscores",
+            check=lambda name: bool(_ENGINE_NAME.match(name)),
+        ),
+    )
+    model: str = field(
+        default="",
+        metadata=_about(
+            "The model of the engine; empty means the engine's default.",
+            allowed="a model name or a folder",
+            check=lambda name: "\0" not in name,
+        ),
+    )
+    device: str = field(
+        default="auto",
+        metadata=_about(
+            "What computes; auto takes CUDA where there is a device.",
+            allowed="auto, cpu or cuda",
+            check=lambda device: device in DEVICES,
+        ),
+    )
+    compute_type: str = field(
+        default="auto",
+        metadata=_about(
+            "The numbers to compute in; auto is int8 on a processor and float16 on CUDA.",
+            allowed=f"one of {', '.join(COMPUTE_TYPES)}",
+            check=lambda name: name in COMPUTE_TYPES,
+        ),
+    )
+    concurrency: int = field(
+        default=4,
+        metadata=_about(
+            "How many chunks may be worked on at once, over all files of a process.",
+            allowed="a whole number from 1 to 64",
+            check=lambda limit: 1 <= limit <= 64,
+        ),
+    )
+    workers: int = field(
+        default=0,
+        metadata=_about(
+            "Decoders of the local engine that run side by side; 0 means one per core.",
+            allowed="a whole number from 0 to 256",
+            check=lambda count: 0 <= count <= 256,
+        ),
+    )
+    language: str = field(
+        default="",
+        metadata=_about(
+            "The language that is spoken; empty means: find out.",
+            allowed="a language code (ISO 639-1, such as en, ru or de) or empty",
+            check=_is_language,
+        ),
+    )
+    log_level: str = field(
+        default="WARNING",
+        metadata=_about(
+            "The least important messages that are logged.",
+            allowed="one of " + ", ".join(LOG_LEVELS),
+            check=lambda level: level in LOG_LEVELS,
+        ),
+    )
+    offline: bool = field(
+        default=False,
+        metadata=_about(
+            "True forbids downloads from a model hub.",
+            allowed="true or false",
+            check=lambda _: True,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            kind = _kind(one)
+            right_type = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+            if not (right_type and one.metadata["check"](value)):
+                raise _wrong(one, value)
+
+    @property
+    def database_path(self) -> Path:
+        return self.home / "stretto.sqlite3"
+
+    @property
+    def models_path(self) -> Path:
+        return self.home / "models"
+
+
+def variable_of(name: str) -> str:
+    """Example: ``compute_type`` is set by ``STRETTO_COMPUTE_TYPE``."""
+    return PREFIX + name.upper()
+
+
+def load_settings(
+    environ: Mapping[str, str] = os.environ,
+    *,
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """``overrides`` over the environment over ``file`` over the defaults.
+
+    ``file`` None means stretto.toml in the home folder, if there is one; an empty variable counts
+    as not set. Raises InvalidOption that names what is wrong, where, and what is allowed.
+    """
+    given = dict(overrides or {})
+    _refuse_unknown(given, "settings")
+    chosen = {name: _coerced(_FIELDS[name], value) for name, value in given.items()}
+    for name, one in _FIELDS.items():
+        text = environ.get(variable_of(name), "").strip()
+        if name not in chosen and text:
+            chosen[name] = _parsed(one, text)
+    path = file or (chosen.get("home") or _data_folder()) / FILE_NAME
+    for name, value in _read(path, needed=file is not None).items():
+        chosen.setdefault(name, _from_file(_FIELDS[name], value, path))
+    return Settings(**chosen)
+
+
+def _kind(one: Field[Any]) -> type:
+    return {"Path": Path, "str": str, "int": int, "bool": bool}[str(one.type)]
+
+
+def _wrong(one: Field[Any], value: object, *, where: str = "") -> InvalidOption:
+    shown = repr(str(value) if isinstance(value, Path) else value)
+    name = where or variable_of(one.name)
+    return InvalidOption(f"{name} must be {one.metadata['allowed']}, not {shown[:80]}.")
+
+
+def _parsed(one: Field[Any], text: str) -> object:
+    """The value of a field from an environment variable."""
+    if one.type == "int":
+        if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+            raise _wrong(one, text)
+        return int(text)
+    if one.type == "bool":
+        if text.lower() not in TRUE_WORDS | FALSE_WORDS:
+            raise _wrong(one, text)
+        return text.lower() in TRUE_WORDS
+    return _coerced(one, text)
+
+
+def _coerced(one: Field[Any], value: Any) -> Any:
+    """What people write in several ways, in the one way of the program."""
+    if one.type == "Path" and isinstance(value, str | Path):
+        return _absolute(one, value)
+    if one.name == "model" and isinstance(value, Path):
+        return str(value)
+    if one.name == "log_level" and isinstance(value, str):
+        return value.upper()
+    if one.name in {"device", "compute_type"} and isinstance(value, str):
+        return value.lower()
+    if one.name == "language" and isinstance(value, str) and value:
+        try:
+            return Language.parse(value).code
+        except InvalidLanguage as cause:
+            raise _wrong(one, value) from cause
+    return value
+
+
+def _absolute(one: Field[Any], path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as cause:  # "~somebody" without such a user
+        raise _wrong(one, path) from cause
+
+
+def _from_file(one: Field[Any], value: object, path: Path) -> object:
+    where = f"{one.name} in {path}"
+    kind = _kind(one)
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+        raise _wrong(one, value, where=where)
+    coerced = _coerced(one, value)
+    if not one.metadata["check"](coerced):
+        raise _wrong(one, value, where=where)
+    return coerced
+
+
+def _read(path: Path, *, needed: bool) -> dict[str, object]:
+    """What the file says; a file that is not there says nothing, unless it was asked for."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError) as cause:
+        if needed:
+            raise InvalidOption(f"There is no settings file {path}.") from cause
+        return {}
+    except (OSError, UnicodeDecodeError) as cause:
+        raise InvalidOption(f"The settings file {path} cannot be read: {cause}.") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise InvalidOption(f"The settings file {path} is not valid TOML: {cause}.") from cause
+    if "home" in found:
+        raise InvalidOption(f"home cannot be set in {path}; set {variable_of('home')} instead.")
+    _refuse_unknown(found, str(path), besides="home")
+    return found
+
+
+def _refuse_unknown(given: Mapping[str, object], where: str, *, besides: str = "") -> None:
+    unknown = sorted(set(given) - set(_FIELDS))
+    if unknown:
+        right = ", ".join(name for name in _FIELDS if name != besides)
+        raise InvalidOption(
+            f"There is no setting {unknown[0][:64]!r} (in {where}). The right ones are: {right}."
+        )
+
+
+_FIELDS: Final[dict[str, Field[Any]]] = {one.name: one for one in fields(Settings)}
