@@ -1,4 +1,4 @@
-"""Measures Stretto beside other systems, so that every claim about it can be made again by anyone."""
+"""Measures Stretto beside other systems, so that anyone can check every claim about it."""
 
 from __future__ import annotations
 

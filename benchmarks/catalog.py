@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import wave
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import corpus
@@ -91,10 +91,6 @@ def prepare(wanted: Corpus, folder: Path) -> Recording:
             json.dumps({**truth, "recipe": wanted.recipe}, ensure_ascii=False), encoding="utf-8"
         )
     return _opened(path)
-
-
-def as_row(wanted: Corpus) -> dict[str, object]:
-    return asdict(wanted)
 
 
 def sha256_of(path: Path) -> str:

@@ -54,7 +54,10 @@ def watched(command: list[str], folder: str, *, limit_s: float) -> dict[str, flo
 
 
 class Sampler(threading.Thread):
-    """Adds up the resident memory of a process tree, and ends it when its time is over."""
+    """Adds up the resident memory of a process tree.
+
+    Ends the tree when its time is over, and when the harness that waits for it is gone.
+    """
 
     def __init__(self, pid: int, *, deadline: float) -> None:
         super().__init__(daemon=True)
@@ -63,12 +66,14 @@ class Sampler(threading.Thread):
         self._pid = pid
         self._deadline = deadline
         self._done = threading.Event()
+        self._harness = os.getppid()
 
     def run(self) -> None:
         while not self._done.wait(SAMPLE_S):
             total = sum(resident_bytes(pid) for pid in tree(self._pid))
             self.peak_bytes = max(self.peak_bytes, total)
-            if time.perf_counter() > self._deadline and not self.timed_out:
+            too_late = time.perf_counter() > self._deadline
+            if too_late or os.getppid() != self._harness:
                 self.timed_out = True
                 kill(self._pid)
 

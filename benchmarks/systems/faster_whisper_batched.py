@@ -13,9 +13,7 @@ def main() -> None:
     given = task()
     model = WhisperModel(given.model, device="cpu", compute_type="int8", cpu_threads=cores())
     pipeline = BatchedInferencePipeline(model=model)
-    segments, info = pipeline.transcribe(
-        given.wav, language=given.language, batch_size=BATCH_SIZE
-    )
+    segments, info = pipeline.transcribe(given.wav, language=given.language, batch_size=BATCH_SIZE)
     answer(" ".join(segment.text.strip() for segment in segments), audio_s=info.duration)
 
 

@@ -29,9 +29,7 @@ def main() -> None:
     given = task()
     with tempfile.TemporaryDirectory() as home:
         environment = {**os.environ, "STRETTO_HOME": home}
-        done = subprocess.run(
-            command(given), env=environment, stdout=subprocess.PIPE, check=False
-        )
+        done = subprocess.run(command(given), env=environment, stdout=subprocess.PIPE, check=False)
     if done.returncode not in COMPLETE_OR_PARTIAL:
         sys.exit(done.returncode)
     transcript = json.loads(done.stdout)

@@ -58,8 +58,7 @@ def open(*, use_cache: bool = True, **settings: Any) -> Application:  # noqa: A0
     ``settings`` override the environment, by the names in the settings reference: ``model``,
     ``engine``, ``home``, ``concurrency`` and so on. Raises InvalidOption for a wrong one.
     """
-    from stretto.bootstrap import build
-    from stretto.settings import load_settings
+    from stretto.bootstrap import build, load_settings
 
     return build(load_settings(overrides=settings), use_cache=use_cache)
 

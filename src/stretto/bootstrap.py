@@ -28,10 +28,12 @@ from stretto.contexts.processing.orchestrator import ParallelOrchestrator
 from stretto.contexts.processing.ports import EngineConfiguration
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
-from stretto.settings import Settings
+from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+
+__all__ = ["build", "build_engine", "build_model_library", "engine_names", "load_settings"]
 
 ENGINES: Final = "stretto.engines"
 MEMORY_CACHE_BYTES: Final = 32_000_000

@@ -176,7 +176,7 @@ class TestFolders:
 
 class TestNames:
     def test_a_wrong_name_lists_the_right_ones_closest_first(self, library: ModelLibrary) -> None:
-        with pytest.raises(UnknownModel, match="'smal'.*closest first: small, small.en") as caught:
+        with pytest.raises(UnknownModel, match=r"'smal'.*closest first: small, small.en") as caught:
             library.resolve("smal")
         assert all(name in caught.value.message for name in ("base", "large-v3", "turbo"))
 
@@ -227,7 +227,7 @@ class TestPackages:
     @pytest.mark.usefixtures("site")
     def test_a_damaged_part_is_found_out_and_nothing_stays(self, models: Path) -> None:
         library = parts_library(models, weights_sha=sha(b"something else"))
-        with pytest.raises(EngineUnavailable, match="damaged.*fake_parts_1 and fake_parts_2"):
+        with pytest.raises(EngineUnavailable, match=r"damaged.*fake_parts_1 and fake_parts_2"):
             library.resolve("base")
         assert not (models / "base").exists()
         assert leftovers(models) == []
@@ -244,8 +244,8 @@ class TestPackages:
         self, models: Path, site: Path
     ) -> None:
         kill = "lambda done, total: done > total / 2 and os.kill(os.getpid(), signal.SIGKILL)"
-        killed = start_install(models, site, progress=kill)
-        assert killed.wait(60) == -signal.SIGKILL
+        with start_install(models, site, progress=kill) as killed:
+            assert killed.wait(60) == -signal.SIGKILL
         assert not (models / "base").exists()
         assert leftovers(models)
         found = parts_library(models).resolve("base")
@@ -264,7 +264,7 @@ class TestPackages:
     @pytest.mark.usefixtures("site")
     def test_a_library_that_cannot_be_written_to_is_one_clear_sentence(self, models: Path) -> None:
         models.touch()
-        with pytest.raises(EngineUnavailable, match="cannot be put into .*STRETTO_HOME"):
+        with pytest.raises(EngineUnavailable, match=r"cannot be put into .*STRETTO_HOME"):
             parts_library(models).resolve("base")
 
     def test_the_real_packages_say_what_to_install(self) -> None:
@@ -381,7 +381,7 @@ class TestListing:
     ) -> None:
         make_model(models / "small", {"model.bin": b"x"})
         assert "small" not in [entry.name for entry in library.list()]
-        with pytest.raises(UnknownModel, match="not whole.*stretto models install small"):
+        with pytest.raises(UnknownModel, match=r"not whole.*stretto models install small"):
             library.resolve("small")
 
     def test_looking_creates_nothing(self, library: ModelLibrary, models: Path) -> None:

@@ -478,15 +478,23 @@ def test_half_a_surrogate_pair_cannot_keep_a_document_from_being_written(name):
     assert "broken \ufffd half" in render(said, name=name)
 
 
-def test_the_table_names_six_formats_with_suffixes_of_their_own():
-    assert list(FORMATS) == ["txt", "srt", "vtt", "json", "verbose_json", "tsv"]
-    suffixes = [".txt", ".srt", ".vtt", ".json", ".verbose.json", ".tsv"]
+def test_the_table_names_the_formats_with_suffixes_of_their_own():
+    assert list(FORMATS) == ["txt", "timed", "srt", "vtt", "json", "verbose_json", "tsv"]
+    suffixes = [".txt", ".timed.txt", ".srt", ".vtt", ".json", ".verbose.json", ".tsv"]
     assert [form.suffix for form in FORMATS.values()] == suffixes
     assert all(FORMATS[name].name == name and "/" in FORMATS[name].media_type for name in FORMATS)
 
 
+def test_timed_text_has_the_start_before_each_line():
+    segments = (segment(0.96, 2.0, "It was"), segment(3725.26, 3726.0, "the best"))
+    rendered = render(transcript(*segments), name="timed")
+    assert rendered == "[0:00:01.0] It was\n[1:02:05.3] the best\n"
+
+
 def test_an_unknown_format_is_answered_with_the_known_ones():
-    with pytest.raises(InvalidOption, match=r"'docx'.*txt, srt, vtt, json, verbose_json, tsv"):
+    with pytest.raises(
+        InvalidOption, match=r"'docx'.*txt, timed, srt, vtt, json, verbose_json, tsv"
+    ):
         render(SILENT, name="docx")
 
 

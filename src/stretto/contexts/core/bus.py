@@ -23,27 +23,30 @@ class EventBus:
     """
 
     def __init__(self) -> None:
-        self._subscribers: dict[type[DomainEvent], list[Callable[[Any], None]]] = defaultdict(list)
+        self._subscribers: dict[type[DomainEvent], dict[object, Callable[[Any], None]]] = (
+            defaultdict(dict)
+        )
         self._lock = Lock()
 
     def subscribe(
         self, kind: type[Event], subscriber: Callable[[Event], None]
     ) -> Callable[[], None]:
         """Returns a function that ends the subscription; calling it twice is harmless."""
+        ticket = object()  # the same function may subscribe twice
         with self._lock:
-            self._subscribers[kind].append(subscriber)
+            self._subscribers[kind][ticket] = subscriber
 
         def unsubscribe() -> None:
             with self._lock:
-                if subscriber in self._subscribers[kind]:
-                    self._subscribers[kind].remove(subscriber)
+                self._subscribers[kind].pop(ticket, None)
 
         return unsubscribe
 
     def publish(self, event: DomainEvent) -> None:
         """Never raises: trouble with a subscriber is logged and the others still hear the event."""
         with self._lock:
-            heard_by = [s for kind in type(event).__mro__ for s in self._subscribers.get(kind, ())]
+            kinds = [self._subscribers[k] for k in type(event).__mro__ if k in self._subscribers]
+            heard_by = [subscriber for kind in kinds for subscriber in kind.values()]
         for subscriber in heard_by:
             try:
                 subscriber(event)

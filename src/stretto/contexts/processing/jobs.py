@@ -15,7 +15,7 @@ from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.job import JobStatus, ProcessingJob
 from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.core.transcript import Transcript
-from stretto.contexts.processing.model import CancelToken, ProcessingProgress
+from stretto.contexts.processing.model import NOT_BEGUN, CancelToken, ProcessingProgress
 from stretto.contexts.processing.service import ProcessingService
 
 
@@ -43,8 +43,7 @@ class ProcessingJobs:
     def submit_job(self, path: Path, options: TranscriptionOptions) -> JobId:
         now = self._clock()
         job = ProcessingJob(id=JobId.new(), file=path.name, status=JobStatus.QUEUED, created_at=now)
-        start = ProcessingProgress(done_s=0.0, total_s=None, chunks_done=0, chunks_known=0)
-        tracked = _Tracked(job=job, cancel=CancelToken(), progress=start)
+        tracked = _Tracked(job=job, cancel=CancelToken(), progress=NOT_BEGUN)
         with self._lock:
             self._jobs[job.id] = tracked
         self._publish(JobQueued(at=now, job_id=job.id, file=path.name))
@@ -92,14 +91,18 @@ class ProcessingJobs:
             transcript = self._service.process_file(
                 path, options, cancel=tracked.cancel, progressed=progressed
             )
-        except StrettoError as error:
-            status = JobStatus.CANCELLED if isinstance(error, Cancelled) else JobStatus.FAILED
-            tracked.job = replace(tracked.job, status=status, error=error)
-            failed = JobFailed(at=self._clock(), job_id=tracked.job.id, reason=error.message)
-            self._publish(failed)
+        except BaseException as cause:
+            self._failed(tracked, cause)
             raise
         tracked.job = replace(tracked.job, status=JobStatus.COMPLETED, transcript_id=transcript.id)
         self._publish(
             JobCompleted(at=self._clock(), job_id=tracked.job.id, transcript_id=transcript.id)
         )
         return transcript
+
+    def _failed(self, tracked: _Tracked, cause: BaseException) -> None:
+        """Also for what nobody expected: a job never stays at work when nobody works on it."""
+        error = cause if isinstance(cause, StrettoError) else StrettoError(repr(cause))
+        status = JobStatus.CANCELLED if isinstance(error, Cancelled) else JobStatus.FAILED
+        tracked.job = replace(tracked.job, status=status, error=error)
+        self._publish(JobFailed(at=self._clock(), job_id=tracked.job.id, reason=error.message))

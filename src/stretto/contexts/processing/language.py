@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from stretto.contexts.core.identifiers import Language
@@ -24,7 +24,7 @@ class DetectedLanguage:
 
 
 class LanguageFinder:
-    """Reads ahead to the first chunk with speech; what it read is handed out again.
+    """Listens to chunks in their order until one of them tells the language.
 
     The engine listens to several windows of that chunk, so that thirty seconds of music, or of
     somebody testing a microphone in another language, do not decide for three hours.
@@ -35,21 +35,24 @@ class LanguageFinder:
         self._detector = detector
         self._cache = cache
 
-    def find(
-        self, chunks: Iterator[AudioChunk], options: TranscriptionOptions
-    ) -> tuple[DetectedLanguage, Iterable[AudioChunk]]:
-        """The language, and the chunks that had to be read for it (to be processed first).
+    def follow(
+        self,
+        chunks: Iterable[AudioChunk],
+        options: TranscriptionOptions,
+        found: Callable[[DetectedLanguage], None],
+    ) -> Iterator[tuple[AudioChunk, TranscriptionOptions]]:
+        """Each chunk with the options it is to be recognised with, one by one as they are read.
 
-        Reading stops at the first chunk with speech; at the end of a silent file the language is
-        None.
+        ``found`` is told once, at the first chunk that tells its language; chunks before it are
+        silent and keep the options as they were, and a silent file never tells.
         """
-        read: list[AudioChunk] = []
         for chunk in chunks:
-            found, listened = self._of_chunk(chunk, options)
-            read.append(listened)
-            if found.language is not None:
-                return found, read
-        return DetectedLanguage(language=None, probability=0.0), read
+            if options.language is None:
+                detected, chunk = self._of_chunk(chunk, options)
+                if detected.language is not None:
+                    options = resolved(options, detected.language)
+                    found(detected)
+            yield chunk, options
 
     def recall(self, chunk: AudioChunk, options: TranscriptionOptions) -> DetectedLanguage | None:
         """What was found for this very chunk before; None if nobody has listened to it."""

@@ -38,14 +38,11 @@ class TimestampAdjuster:
         return tuple(adjusted)
 
     def gaps(self, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-        return tuple(
-            replace(
-                gap,
-                start=self._clip(gap.start, self._span.start_s),
-                end=self._clip(gap.end, self._span.start_s),
-            )
-            for gap in gaps
-        )
+        adjusted = []
+        for gap in gaps:
+            start = self._clip(gap.start, self._span.start_s)
+            adjusted.append(replace(gap, start=start, end=self._clip(gap.end, start)))
+        return tuple(adjusted)
 
     def _words(self, words: Iterable[Word], floor: float, ceiling: float) -> tuple[Word, ...]:
         adjusted = []

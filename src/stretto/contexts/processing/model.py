@@ -132,21 +132,21 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingProgress:
-    """How far a file is, by audio seconds; ``fraction`` is in [0, 1] and never falls.
+    """How far a file is, by audio seconds; ``done_s`` and ``fraction`` (in [0, 1]) never fall.
 
     ``total_s`` is the header's word until the file is decoded to its end, then the truth.
     """
 
     done_s: float
     total_s: float | None
+    fraction: float
     chunks_done: int
     chunks_known: int
 
-    @property
-    def fraction(self) -> float:
-        if not self.total_s:
-            return 0.0
-        return min(1.0, self.done_s / self.total_s)
+
+NOT_BEGUN: Final = ProcessingProgress(
+    done_s=0.0, total_s=None, fraction=0.0, chunks_done=0, chunks_known=0
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

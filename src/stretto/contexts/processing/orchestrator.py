@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from threading import Condition
-from typing import Final, TypeVar
+from threading import Condition, Lock
+from typing import Final, Generic, TypeVar
 
 from stretto.contexts.processing.model import CancelToken, ConcurrencyLimit
 
@@ -72,14 +72,17 @@ class ParallelOrchestrator:
         cancel: CancelToken,
         done: Callable[[Item, Outcome], None],
         sequential: Callable[[str], None],
+        at_once: ConcurrencyLimit | None = None,
     ) -> None:
         """Process all ``items``; ``done`` hears of each on the calling thread, as it finishes.
 
-        The first error stops the intake, cancels what is running, and is raised; what had
-        finished has been reported. ``sequential`` is told, with the reason, when no threads
-        can be had and the items are processed one after the other.
+        ``at_once`` limits these items below what the process allows. The first error stops the
+        intake, cancels what is running, and is raised; what had finished has been reported.
+        ``sequential`` is told, with the reason, when no threads can be had and the items are
+        processed one after the other.
         """
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="chunk")
+        most = min(self._threads, at_once.value) if at_once else self._threads
+        pool = ThreadPoolExecutor(most, thread_name_prefix="chunk")
         running: dict[Future[Outcome], Item] = {}
         try:
             while True:
@@ -89,7 +92,7 @@ class ParallelOrchestrator:
                     break
                 future = self._start(pool, process, item, sequential)
                 running[future] = item
-                self._collect(running, done, block=len(running) >= self._threads)
+                self._collect(running, done, block=len(running) >= most)
             while running:
                 self._collect(running, done, block=True)
         except BaseException:
@@ -118,16 +121,13 @@ class ParallelOrchestrator:
         item: Item,
         sequential: Callable[[str], None],
     ) -> Future[Outcome]:
+        task = _Task(lambda: self._guarded(process, item))
         try:
-            return pool.submit(self._guarded, process, item)
+            pool.submit(task.run)
         except RuntimeError as cause:  # the system gives out no more threads
             sequential(str(cause))
-            future: Future[Outcome] = Future()
-            try:
-                future.set_result(self._guarded(process, item))
-            except Exception as error:
-                future.set_exception(error)
-            return future
+            task.run()
+        return task.future
 
     def _guarded(self, process: Callable[[Item], Outcome], item: Item) -> Outcome:
         smoothly = False
@@ -148,3 +148,21 @@ class ParallelOrchestrator:
         finished, _ = wait(running, timeout=None if block else 0, return_when=FIRST_COMPLETED)
         for future in finished:
             done(running.pop(future), future.result())
+
+
+class _Task(Generic[Outcome]):
+    """Work that is done once, whoever comes first: a pool that fails to start a thread has
+    queued the work all the same, and another of its threads may take it."""
+
+    def __init__(self, work: Callable[[], Outcome]) -> None:
+        self.future: Future[Outcome] = Future()
+        self._work = work
+        self._taken = Lock()
+
+    def run(self) -> None:
+        if not self._taken.acquire(blocking=False):
+            return
+        try:
+            self.future.set_result(self._work())
+        except BaseException as error:  # raised again where the future is looked at
+            self.future.set_exception(error)

@@ -25,6 +25,10 @@ SURROUNDINGS: Final = SAMPLE_RATE_HZ * 12
 SPACING: Final = SAMPLE_RATE_HZ // 2
 """Samples over which energy is summed (0.2 s, 1.5 s, 12 s) and the reach of a minimum (0.5 s)."""
 
+MAKESHIFT_AFTER: Final = SAMPLE_RATE_HZ * 10
+"""Where sound goes on without any minimum (a tone, digital silence), one point in 10 s is offered
+all the same, so that even such a recording can be cut while it is read."""
+
 FULL_SCALE: Final = 32768.0
 CLEAR_PAUSE_DB: Final = 6.0
 SILENCE_DBFS: Final = -60.0
@@ -61,6 +65,12 @@ class PauseFinder:
         self._sums: npt.NDArray[np.int64] = np.zeros(1, dtype=np.int64)  # prefix sums of energy
         self._origin = 0  # the sample that the first prefix sum stands in front of
         self._searched = 0  # window starts below this one are decided
+        self._latest = 0  # the window start that was offered last
+
+    @property
+    def certain(self) -> int:
+        """All pauses below this sample are known."""
+        return self._searched
 
     @property
     def _end(self) -> int:
@@ -85,8 +95,13 @@ class PauseFinder:
         for block in range(self._searched - first, limit - first, SPACING):
             stop = min(block + SPACING, limit - first)
             lowest = block + int(np.argmin(energy[block:stop]))
+            start = first + lowest
             if _is_minimum(energy, lowest):
-                found.append(self._describe(first + lowest + _plateau(energy, lowest) // 2))
+                start += _plateau(energy, lowest) // 2
+            elif start - self._latest < MAKESHIFT_AFTER:
+                continue
+            found.append(self._describe(start))
+            self._latest = start
         self._searched = limit
         self._forget()
         return found

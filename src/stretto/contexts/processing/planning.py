@@ -46,8 +46,7 @@ class ChunkPlanner:
     def feed(self, samples: Samples) -> list[PlannedChunk]:
         self._end += len(samples)
         self._pauses += self._finder.feed(samples)
-        certain = self._pauses[-1].position if self._pauses else 0
-        return self._take(certain, whole=False)
+        return self._take(self._finder.certain, whole=False)
 
     def finish(self) -> list[PlannedChunk]:
         """The rest; empty for a recording without samples."""

@@ -8,6 +8,8 @@ from threading import Lock
 from stretto.contexts.core.identifiers import ChunkId
 from stretto.contexts.processing.model import PlannedChunk, ProcessingProgress
 
+ALMOST = 0.99
+
 
 class ProgressTracker:
     """Thread-safe; ``changed`` hears of each new state, one call at a time and in order."""
@@ -21,7 +23,8 @@ class ProgressTracker:
         self._changed = changed
         self._partly: dict[ChunkId, float] = {}
         self._done_s = 0.0
-        self._highest = 0.0
+        self._highest_s = self._fraction = 0.0
+        self._total_is_true = False
         self._chunks_done = self._chunks_known = 0
         self._lock = Lock()
 
@@ -35,6 +38,7 @@ class ProgressTracker:
         """The end of the file was reached: from here on the total is the truth."""
         with self._lock:
             self._total_s = duration_s
+            self._total_is_true = True
             self._report()
 
     def progressed(self, chunk: ChunkId, done_s: float) -> None:
@@ -56,13 +60,22 @@ class ProgressTracker:
 
     def _state(self) -> ProcessingProgress:
         done_s = self._done_s + sum(self._partly.values())
-        self._highest = max(self._highest, done_s)
+        self._highest_s = max(self._highest_s, done_s)
+        self._fraction = max(self._fraction, self._share_done())
         return ProcessingProgress(
-            done_s=self._highest,
+            done_s=self._highest_s,
             total_s=self._total_s,
+            fraction=self._fraction,
             chunks_done=self._chunks_done,
             chunks_known=self._chunks_known,
         )
+
+    def _share_done(self) -> float:
+        if not self._total_s:
+            return 1.0 if self._total_is_true else 0.0
+        share = min(1.0, self._highest_s / self._total_s)
+        # A header may claim less than there is: nothing is finished before the end was read.
+        return share if self._total_is_true else min(share, ALMOST)
 
     def _report(self) -> None:
         if self._changed is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
@@ -30,7 +29,7 @@ from stretto.contexts.processing.chunk_processor import (
     chunk_request,
 )
 from stretto.contexts.processing.cutting import cut
-from stretto.contexts.processing.language import LanguageFinder, resolved
+from stretto.contexts.processing.language import DetectedLanguage, LanguageFinder, resolved
 from stretto.contexts.processing.merging import MergedResult, ResultMerger
 from stretto.contexts.processing.model import (
     AudioChunk,
@@ -203,8 +202,10 @@ class _Run:
         self, chunks: Iterator[AudioChunk], decoded: AudioStream, strategy: ProcessingStrategy
     ) -> None:
         service = self._service
-        tracked = self._tracked(chunks, decoded)
-        options, read = self._with_language(tracked)
+        options = self._options
+        finder = LanguageFinder(
+            engine=service.engine, detector=service.detector, cache=service.cache
+        )
         processor = ChunkProcessor(
             transcript_id=self._id,
             engine=service.engine,
@@ -218,11 +219,12 @@ class _Run:
             slow_down=self._slow_down,
         )
         service.orchestrator.run(
-            chain(read, tracked),
-            processor.process,
+            finder.follow(self._tracked(chunks, decoded), options, self._language_found),
+            lambda task: replace(processor, options=task[1]).process(task[0]),
             cancel=self._cancel,
-            done=self._done,
+            done=lambda task, outcome: self._done(task[0], outcome),
             sequential=self._sequential,
+            at_once=strategy.concurrency,
         )
 
     def _tracked(self, chunks: Iterator[AudioChunk], decoded: AudioStream) -> Iterator[AudioChunk]:
@@ -232,26 +234,15 @@ class _Run:
             yield chunk
         self._tracker.decoded(decoded.outcome().samples / SAMPLE_RATE_HZ)
 
-    def _with_language(
-        self, chunks: Iterator[AudioChunk]
-    ) -> tuple[TranscriptionOptions, list[AudioChunk]]:
-        if self._options.language is not None:
-            return self._options, []
-        service = self._service
-        finder = LanguageFinder(
-            engine=service.engine, detector=service.detector, cache=service.cache
-        )
-        found, read = finder.find(chunks, self._options)
-        if found.language is not None:
-            self._publish(
-                LanguageDetected(
-                    at=service.clock(),
-                    transcript_id=self._id,
-                    language=found.language.code,
-                    probability=found.probability,
-                )
+    def _language_found(self, found: DetectedLanguage) -> None:
+        self._publish(
+            LanguageDetected(
+                at=self._service.clock(),
+                transcript_id=self._id,
+                language=str(found.language),
+                probability=found.probability,
             )
-        return resolved(self._options, found.language), list(read)
+        )
 
     def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
         self._merger.add(chunk.planned, outcome.recognition)

@@ -65,7 +65,7 @@ class DynamicChunkSizer:
                 f"{minutes:.0f} min is best spread over {at_once} or more small chunks",
             )
         if concurrency.value > 8:
-            return 15 * MEGABYTE, f"{minutes:.0f} min, and {concurrency} chunks at once"
+            return 15 * MEGABYTE, f"{minutes:.0f} min, and {concurrency.value} chunks at once"
         return 20 * MEGABYTE, f"{minutes:.0f} min is long enough for larger chunks"
 
 

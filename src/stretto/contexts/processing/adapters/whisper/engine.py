@@ -101,7 +101,8 @@ class WhisperEngine:
 
     @property
     def limits(self) -> EngineLimits:
-        return EngineLimits()
+        # One chunk for each decoder, and one whose speech is being looked for meanwhile.
+        return EngineLimits(concurrency=self._runtime.device.workers + 1)
 
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         runtime = self._runtime.get()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
@@ -89,7 +90,7 @@ def segments_of(words: Sequence[Word], candidate: Candidate, offset: Span) -> tu
     """
     segments = []
     run: list[Word] = []
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip_longest(words, words[1:]):
         run.append(word)
         if following is None or _breaks(run, following):
             segments.append(_segment(run, candidate, offset))

@@ -1,0 +1,120 @@
+"""Runs the program as its users do: in a process of its own, with a data folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+ENGINE_MODULES: Final = frozenset({"tokenizers", "onnxruntime"})
+"""No model runs without them, and they are imported when it is loaded: Whisper, Silero."""
+
+_IMPORTED: Final = re.compile(r"^import time:\s+\d+ \|\s+\d+ \| +(\S+)$", re.MULTILINE)
+_POLL_S: Final = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run of the program that is over; ``seconds`` is how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Standard output, read as one JSON object."""
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+    @property
+    def imported(self) -> frozenset[str]:
+        """The top-level packages it imported; empty without ``imports``."""
+        return frozenset(name.split(".")[0] for name in _IMPORTED.findall(self.err))
+
+    @property
+    def messages(self) -> list[str]:
+        """The lines of standard error."""
+        return [line for line in self.err.splitlines() if line.strip()]
+
+
+def command(*arguments: str | Path, imports: bool = False) -> list[str]:
+    flags = ["-X", "importtime"] if imports else []
+    return [sys.executable, *flags, "-m", "stretto", *map(str, arguments)]
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What the program finds set: nothing of ours but where its data is, and no network."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")}
+    return {**others, "STRETTO_HOME": str(home), "STRETTO_OFFLINE": "1"}
+
+
+def stretto(
+    *arguments: str | Path,
+    home: Path,
+    imports: bool = False,
+    folder: Path | None = None,
+    before: Sequence[str] = (),
+) -> Finished:
+    """Run it to its end; ``before`` is a command that starts it, such as setpriv."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [*before, *command(*arguments, imports=imports)],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment(home),
+        cwd=folder,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    took = time.monotonic() - began
+    return Finished(code=done.returncode, out=done.stdout, err=done.stderr, seconds=took)
+
+
+def started(
+    *arguments: str | Path, home: Path, imports: bool = False, messages: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start it and leave it running; ``messages`` is the descriptor for standard error."""
+    return subprocess.Popen(
+        command(*arguments, imports=imports),
+        stdout=subprocess.PIPE,
+        stderr=messages,
+        stdin=subprocess.DEVNULL,
+        encoding="utf-8",
+        env=environment(home),
+    )
+
+
+def kept(home: Path) -> dict[str, float]:
+    """The keys of the answers that are on the disk, and when each was computed (Unix, s)."""
+    database = home / "stretto.sqlite3"
+    if not database.exists():
+        return {}
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as connection:
+        try:
+            return dict(connection.execute("SELECT key, created_at FROM cache_entry").fetchall())
+        except sqlite3.OperationalError:  # the tables are not made yet
+            return {}
+
+
+def wait_until_something_is_kept(process: subprocess.Popen[str], home: Path) -> None:
+    """Returns in the middle of the work: the first answers are kept, others are being computed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if kept(home):
+            break
+        time.sleep(_POLL_S)
+    assert process.poll() is None, "it ended before it could be interrupted"
+    assert kept(home), "nothing was kept within a minute"

@@ -1,0 +1,293 @@
+"""Cuts depend on the sound around them alone, so an edit changes only the chunks it touches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stretto.contexts.core.audio import BYTES_PER_SECOND, SAMPLE_RATE_HZ, Span
+from stretto.contexts.processing.cutting import cut
+from stretto.contexts.processing.model import (
+    MEGABYTE,
+    ChunkSize,
+    PlannedChunk,
+    Samples,
+    SizeDecision,
+)
+from stretto.contexts.processing.pauses import Pause
+from stretto.contexts.processing.planning import (
+    WINDOW_MAXIMUM,
+    ChunkPlanner,
+    lay_windows,
+    natural_cuts,
+)
+from tests.fakes.audio import MemoryStream, silence, speechlike, tone
+
+TEN_MEGABYTES = SizeDecision(
+    target=ChunkSize(10 * MEGABYTE),
+    minimum_s=20.0,
+    maximum_s=ChunkSize.MAXIMUM_BYTES / BYTES_PER_SECOND,
+    reason="a test",
+)
+BLOCK = 10 * SAMPLE_RATE_HZ
+
+
+def plan(
+    samples: Samples, *, block: int = BLOCK, size: SizeDecision = TEN_MEGABYTES
+) -> list[PlannedChunk]:
+    planner = ChunkPlanner(size)
+    found = []
+    for start in range(0, len(samples), block):
+        found += planner.feed(samples[start : start + block])
+    return found + planner.finish()
+
+
+def assert_tiles(chunks: Sequence[PlannedChunk], length: int) -> None:
+    """Chunks tile the recording, windows tile the chunks, and none is longer than allowed."""
+    assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
+    edges = [0, *(chunk.span.end for chunk in chunks)]
+    assert [chunk.span.start for chunk in chunks] == edges[:-1]
+    assert edges[-1] == length
+    for chunk in chunks:
+        assert 0 < len(chunk.span) <= TEN_MEGABYTES.maximum_s * SAMPLE_RATE_HZ
+        inner = [chunk.span.start, *(window.end for window in chunk.windows)]
+        assert [window.start for window in chunk.windows] == inner[:-1]
+        assert inner[-1] == chunk.span.end
+        assert all(0 < len(window) <= WINDOW_MAXIMUM for window in chunk.windows)
+
+
+def hash_of(samples: Samples, span: Span) -> str:
+    return hashlib.sha256(samples[span.start : span.end].tobytes()).hexdigest()
+
+
+def chunk_hashes(samples: Samples, chunks: Sequence[PlannedChunk]) -> list[str]:
+    return [hash_of(samples, chunk.span) for chunk in chunks]
+
+
+def window_hashes(samples: Samples, chunks: Sequence[PlannedChunk]) -> list[str]:
+    return [hash_of(samples, window) for chunk in chunks for window in chunk.windows]
+
+
+@pytest.fixture(scope="module")
+def talk() -> Samples:
+    return speechlike(30 * 60.0, seed=11)
+
+
+@pytest.fixture(scope="module")
+def planned(talk: Samples) -> list[PlannedChunk]:
+    return plan(talk)
+
+
+def test_chunks_tile_the_recording_and_windows_tile_the_chunks(talk, planned) -> None:
+    assert_tiles(planned, len(talk))
+    assert len(planned) >= 4
+    assert all(len(window) <= 30 * SAMPLE_RATE_HZ for c in planned for window in c.windows)
+
+
+def test_a_talk_is_cut_in_its_pauses(talk, planned) -> None:
+    assert not any(chunk.forced for chunk in planned)
+    for chunk in planned[:-1]:
+        around = talk[chunk.span.end - 800 : chunk.span.end + 800].astype(float)
+        assert np.sqrt(np.mean(around**2)) < 100
+        assert chunk.loudness_dbfs < -45.0
+
+
+def test_windows_are_not_cut_into_words_either(talk, planned) -> None:
+    cuts = [window.end for chunk in planned for window in chunk.windows[:-1]]
+    levels = [np.sqrt(np.mean(talk[at - 800 : at + 800].astype(float) ** 2)) for at in cuts]
+    assert np.mean(np.array(levels) < 100) > 0.95
+
+
+def test_windows_are_few(planned) -> None:
+    windows = [window for chunk in planned for window in chunk.windows]
+    assert np.mean([len(w) for w in windows]) > 0.7 * WINDOW_MAXIMUM
+
+
+@pytest.mark.parametrize("block", [3_333, SAMPLE_RATE_HZ, 123_457, 10**9])
+def test_the_size_of_the_blocks_changes_nothing(talk, planned, block: int) -> None:
+    assert plan(talk, block=block) == planned
+
+
+def _without_seven_seconds(talk: Samples) -> Samples:
+    return talk[round(7.3 * SAMPLE_RATE_HZ) :]
+
+
+def _with_an_intro(talk: Samples) -> Samples:
+    return np.concatenate([speechlike(7.3, seed=3), talk])
+
+
+def _with_a_minute_inserted(talk: Samples) -> Samples:
+    half = len(talk) // 2
+    return np.concatenate([talk[:half], speechlike(60.0, seed=4), talk[half:]])
+
+
+def _with_ten_minutes_more(talk: Samples) -> Samples:
+    return np.concatenate([talk, speechlike(600.0, seed=5)])
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [_without_seven_seconds, _with_an_intro, _with_a_minute_inserted, _with_ten_minutes_more],
+)
+def test_an_edit_changes_two_chunks_at_most_and_few_windows(talk, planned, edit) -> None:
+    edited = edit(talk)
+    again = plan(edited)
+    assert_tiles(again, len(edited))
+    new_chunks = set(chunk_hashes(edited, again))
+    kept = [h in new_chunks for h in chunk_hashes(talk, planned)]
+    assert sum(kept) >= len(kept) - 2
+    new_windows = set(window_hashes(edited, again))
+    windows_kept = [h in new_windows for h in window_hashes(talk, planned)]
+    assert sum(windows_kept) >= len(windows_kept) * (len(kept) - 2) / len(kept)
+    # An edit re-lays the windows of the blocks it touches: two minutes of sound on either side.
+    assert len(windows_kept) - sum(windows_kept) <= 16
+
+
+@pytest.mark.parametrize("count", [1, 2, 160, 1_600, 3_200, 3_201, SAMPLE_RATE_HZ])
+def test_a_moment_is_one_chunk_with_one_window(count: int) -> None:
+    (chunk,) = plan(np.full(count, 1_000, dtype=np.int16))
+    assert chunk.span == Span(0, count)
+    assert chunk.windows == (Span(0, count),)
+
+
+def test_nothing_is_no_chunk() -> None:
+    assert plan(np.zeros(0, dtype=np.int16)) == []
+    assert ChunkPlanner(TEN_MEGABYTES).finish() == []
+
+
+def test_an_hour_of_digital_silence_is_tiled() -> None:
+    assert_tiles(plan(silence(3_600.0)), 3_600 * SAMPLE_RATE_HZ)
+
+
+def test_a_cut_into_digital_silence_is_not_called_a_cut_into_sound() -> None:
+    chunks = plan(silence(3_600.0))
+    assert len(chunks) > 1
+    assert not any(chunk.forced for chunk in chunks)
+    assert all(chunk.loudness_dbfs <= -60.0 for chunk in chunks)
+
+
+def test_a_tone_without_any_pause_is_cut_and_every_such_seam_is_marked() -> None:
+    samples = tone(20 * 60.0)
+    chunks = plan(samples)
+    assert_tiles(chunks, len(samples))
+    assert len(chunks) == 2
+    assert chunks[0].forced
+    assert not chunks[-1].forced
+
+
+@pytest.mark.parametrize("sound", [silence, tone], ids=["digital silence", "a constant tone"])
+def test_sound_without_a_pause_is_cut_while_it_is_read(sound) -> None:
+    """Else an hour of it would be held in memory."""
+    planner = ChunkPlanner(TEN_MEGABYTES)
+    block = sound(10.0)
+    emitted = [chunk for _ in range(200) for chunk in planner.feed(block)]
+    assert emitted
+    held = 200 * len(block) - emitted[-1].span.end
+    reach_s = TEN_MEGABYTES.target.duration_s / 2
+    assert held / SAMPLE_RATE_HZ <= TEN_MEGABYTES.maximum_s + reach_s + 30
+
+
+def test_a_talk_is_cut_while_it_is_read(talk) -> None:
+    planner = ChunkPlanner(TEN_MEGABYTES)
+    read = end = 0
+    for start in range(0, len(talk), BLOCK):
+        read = min(start + BLOCK, len(talk))
+        for chunk in planner.feed(talk[start:read]):
+            end = chunk.span.end
+        held_s = (read - end) / SAMPLE_RATE_HZ
+        assert held_s <= TEN_MEGABYTES.maximum_s + TEN_MEGABYTES.target.duration_s / 2 + 30
+
+
+@pytest.mark.parametrize("maximum_s", [30.0, 60.0, 299.5])
+def test_no_chunk_is_longer_than_the_engine_takes(maximum_s: float) -> None:
+    size = SizeDecision(
+        target=ChunkSize(10 * MEGABYTE),
+        minimum_s=min(20.0, maximum_s / 4),
+        maximum_s=maximum_s,
+        reason="a test",
+    )
+    for samples in (
+        speechlike(600.0, seed=2),
+        speechlike(600.0, seed=2, pauses=False),
+        tone(600.0),
+    ):
+        chunks = plan(samples, size=size)
+        assert_tiles(chunks, len(samples))
+        assert max(len(chunk.span) for chunk in chunks) <= maximum_s * SAMPLE_RATE_HZ
+
+
+def test_no_chunk_is_a_sliver(talk, planned) -> None:
+    assert all(chunk.span.duration_s >= TEN_MEGABYTES.minimum_s for chunk in planned)
+
+
+def test_the_pieces_that_are_cut_are_the_recording_and_carry_their_hash(talk) -> None:
+    samples = talk[: 12 * 60 * SAMPLE_RATE_HZ]
+    chunks = list(cut(MemoryStream(samples, block=123_457), ChunkPlanner(TEN_MEGABYTES)))
+    assert len(chunks) >= 2
+    assert np.array_equal(np.concatenate([chunk.samples for chunk in chunks]), samples)
+    for chunk in chunks:
+        assert chunk.audio.value == hash_of(samples, chunk.span)
+        assert chunk.windows[0].start == 0
+        assert chunk.windows[-1].end == len(chunk.samples)
+
+
+def a_pause(position: int, loudness: int) -> Pause:
+    return Pause(position, loudness, level_dbfs=-50.0, surroundings_dbfs=-20.0)
+
+
+pauses = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 5)), max_size=40).map(
+    lambda steps: [
+        a_pause(position, loudness)
+        for position, (_, loudness) in zip(
+            np.cumsum([step for step, _ in steps]).tolist(), steps, strict=True
+        )
+    ]
+)
+
+
+def natural_by_definition(
+    given_pauses: list[Pause], reach: int, certain: int, *, at_end: bool
+) -> list[Pause]:
+    def beaten_by(pause: Pause, other: Pause) -> bool:
+        near = other is not pause and abs(other.position - pause.position) <= reach
+        earlier = other.position < pause.position
+        return near and (
+            other.loudness < pause.loudness or (other.loudness == pause.loudness and earlier)
+        )
+
+    return [
+        pause
+        for pause in given_pauses
+        if not any(beaten_by(pause, other) for other in given_pauses)
+        and (at_end or pause.position + reach <= certain)
+    ]
+
+
+@settings(max_examples=300, deadline=None)
+@given(pauses, st.integers(1, 30), st.integers(0, 200), st.booleans())
+def test_natural_cuts_are_what_their_definition_says(
+    given_pauses: list[Pause], reach: int, certain: int, at_end: bool
+) -> None:
+    found = natural_cuts(given_pauses, reach, certain, at_end=at_end)
+    assert found == natural_by_definition(given_pauses, reach, certain, at_end=at_end)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(-120, 0)), max_size=60))
+def test_windows_tile_whatever_the_pauses_are(steps: list[tuple[int, int]]) -> None:
+    start, at, found = 1_000_000, 1_000_000, []
+    for tenths, level in steps:
+        at += tenths * SAMPLE_RATE_HZ // 10
+        found.append(Pause(at, level + 120, level_dbfs=float(level), surroundings_dbfs=-20.0))
+    span = Span(start, at + 7_777)
+    windows = lay_windows(span, found)
+    assert windows[0].start == span.start
+    assert windows[-1].end == span.end
+    assert all(a.end == b.start for a, b in pairwise(windows))
+    assert all(0 < len(window) <= WINDOW_MAXIMUM for window in windows)
