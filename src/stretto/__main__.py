@@ -1,6 +1,6 @@
 """``python -m stretto`` is the command line."""
 
-from stretto.interfaces.cli.main import main
+from stretto.interfaces.cli.entry import main
 
 if __name__ == "__main__":
     main()

@@ -187,7 +187,7 @@ def load_settings(
     """
     given = dict(overrides or {})
     _refuse_unknown(given, "settings")
-    chosen = {name: _coerced(_FIELDS[name], value) for name, value in given.items()}
+    chosen = {name: _from_caller(_FIELDS[name], value) for name, value in given.items()}
     for name, one in _FIELDS.items():
         text = environ.get(variable_of(name), "").strip()
         if name not in chosen and text:
@@ -244,6 +244,15 @@ def _absolute(one: Field[Any], path: str | Path) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError as cause:  # "~somebody" without such a user
         raise _wrong(one, path) from cause
+
+
+def _from_caller(one: Field[Any], value: object) -> Any:
+    coerced = _coerced(one, value)
+    kind = _kind(one)
+    right_type = isinstance(coerced, kind) and isinstance(coerced, bool) == (kind is bool)
+    if not right_type or not one.metadata["check"](coerced):
+        raise _wrong(one, value, where=one.name)
+    return coerced
 
 
 def _from_file(one: Field[Any], value: object, path: Path) -> object:

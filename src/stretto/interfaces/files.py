@@ -25,7 +25,7 @@ _SENTENCES: Final[Mapping[int, str]] = {
     errno.EACCES: "you may not write there. Choose another place with --output.",
     errno.EPERM: "you may not write there. Choose another place with --output.",
     errno.EROFS: "that disk is read-only. Choose another place with --output.",
-    errno.ENOENT: "its folder does not exist. Create the folder, or choose another --output.",
+    errno.ENOENT: "its folder does not exist and cannot be made. Choose another --output.",
     errno.ENOTDIR: "a part of its path is a file, not a folder. Choose another --output.",
     errno.EISDIR: "it is a folder. Give the name of a file, or a folder with / at its end.",
     errno.ENAMETOOLONG: "its name is too long. Give a shorter one with --output.",

@@ -99,6 +99,13 @@ class FileProcessingCompleted(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptRecalled(DomainEvent):
+    """The file was known as a whole; nothing was computed."""
+
+    transcript_id: TranscriptId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileProcessingFailed(DomainEvent):
     transcript_id: TranscriptId
     reason: str
@@ -125,6 +132,11 @@ class JobCompleted(DomainEvent):
 class JobFailed(DomainEvent):
     job_id: JobId
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCancelled(DomainEvent):
+    job_id: JobId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

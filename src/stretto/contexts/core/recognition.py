@@ -84,7 +84,10 @@ class TranscriptRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recognition:
-    """An engine's answer for one piece of audio; times are seconds from the start of the piece."""
+    """An engine's answer for one piece of audio; times are seconds from the start of the piece.
+
+    ``recalled_s`` seconds of it were not computed now but known from before.
+    """
 
     segments: tuple[Segment, ...] = ()
     language: Language | None = None
@@ -92,3 +95,4 @@ class Recognition:
     speech_s: float = 0.0
     transcribed_s: float = 0.0
     gaps: tuple[Gap, ...] = ()
+    recalled_s: float = 0.0

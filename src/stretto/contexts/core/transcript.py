@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 
 
@@ -46,6 +47,7 @@ class GapReason(StrEnum):
     CANCELLED = "cancelled"
     UNREADABLE_AUDIO = "unreadable_audio"
     NOTHING_RECOGNISED = "nothing_recognised"
+    END_MISSING = "end_missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +90,15 @@ class TranscriptStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheUse:
-    """How many chunks were answered from the cache, and how many had to be computed."""
+    """How many chunks were answered from the cache, and how many had to be computed.
+
+    ``recalled_s`` counts the seconds of audio that were not computed, those of single windows
+    in computed chunks included.
+    """
 
     hits: int = 0
     misses: int = 0
+    recalled_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +141,11 @@ class Transcript:
     @property
     def has_speech(self) -> bool:
         return self.coverage.speech_s > 0
+
+
+class TranscriptNotKept(Unavailable):
+    """The transcript was made but could not be kept; it is in ``transcript``."""
+
+    def __init__(self, why: str, transcript: Transcript) -> None:
+        super().__init__(f"The transcript is complete but could not be kept: {why}")
+        self.transcript = transcript

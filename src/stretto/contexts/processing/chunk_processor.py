@@ -89,7 +89,8 @@ class ChunkProcessor:
         request = chunk_request(chunk, engine=self.engine, options=self.options)
         known = self.cache.find(request)
         if known is not None:
-            return ChunkOutcome(recognition=known, from_cache=True)
+            recalled = replace(known, recalled_s=chunk.duration_s)
+            return ChunkOutcome(recognition=recalled, from_cache=True)
         listened = with_speech(chunk, self.detector)
         if not listened.speech:
             recognition = Recognition()
@@ -99,7 +100,7 @@ class ChunkProcessor:
             except EngineFailure as failure:
                 return ChunkOutcome(recognition=self._failed(listened, failure), from_cache=False)
         if not recognition.gaps:
-            self.cache.keep(request, recognition)
+            self.cache.keep(request, replace(recognition, recalled_s=0.0))
         return ChunkOutcome(recognition=recognition, from_cache=False)
 
     def _recognise(self, chunk: AudioChunk) -> Recognition:

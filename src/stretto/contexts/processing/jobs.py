@@ -10,7 +10,7 @@ from threading import Lock
 
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.errors import Cancelled, InvalidIdentifier, StrettoError
-from stretto.contexts.core.events import JobCompleted, JobFailed, JobQueued
+from stretto.contexts.core.events import JobCancelled, JobCompleted, JobFailed, JobQueued
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.job import JobStatus, ProcessingJob
 from stretto.contexts.core.recognition import TranscriptionOptions
@@ -103,6 +103,10 @@ class ProcessingJobs:
     def _failed(self, tracked: _Tracked, cause: BaseException) -> None:
         """Also for what nobody expected: a job never stays at work when nobody works on it."""
         error = cause if isinstance(cause, StrettoError) else StrettoError(repr(cause))
-        status = JobStatus.CANCELLED if isinstance(error, Cancelled) else JobStatus.FAILED
-        tracked.job = replace(tracked.job, status=status, error=error)
-        self._publish(JobFailed(at=self._clock(), job_id=tracked.job.id, reason=error.message))
+        now, job_id = self._clock(), tracked.job.id
+        if isinstance(error, Cancelled):
+            tracked.job = replace(tracked.job, status=JobStatus.CANCELLED, error=error)
+            self._publish(JobCancelled(at=now, job_id=job_id))
+        else:
+            tracked.job = replace(tracked.job, status=JobStatus.FAILED, error=error)
+            self._publish(JobFailed(at=now, job_id=job_id, reason=error.message))

@@ -47,12 +47,14 @@ class LanguageFinder:
         silent and keep the options as they were, and a silent file never tells.
         """
         for chunk in chunks:
-            if options.language is None:
-                detected, chunk = self._of_chunk(chunk, options)
-                if detected.language is not None:
-                    options = resolved(options, detected.language)
-                    found(detected)
-            yield chunk, options
+            if options.language is not None:
+                yield chunk, options
+                continue
+            detected, listened = self._of_chunk(chunk, options)
+            if detected.language is not None:
+                options = resolved(options, detected.language)
+                found(detected)
+            yield listened, options
 
     def recall(self, chunk: AudioChunk, options: TranscriptionOptions) -> DetectedLanguage | None:
         """What was found for this very chunk before; None if nobody has listened to it."""

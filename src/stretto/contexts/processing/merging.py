@@ -81,10 +81,10 @@ class ResultMerger:
         self._lock = Lock()
 
     def add(self, chunk: PlannedChunk, recognition: Recognition) -> None:
-        """A later answer for the same chunk replaces an earlier one only if it has fewer gaps."""
+        """Of several answers for one chunk the best stays, whichever came first."""
         with self._lock:
             known = self._answers.get(chunk.index)
-            if known is None or len(recognition.gaps) < len(known[1].gaps):
+            if known is None or _preference(recognition) < _preference(known[1]):
                 self._answers[chunk.index] = (chunk, recognition)
 
     def merge(self) -> MergedResult:
@@ -109,6 +109,12 @@ class ResultMerger:
             seams=tuple(seams[:-1]),
             duration_s=max((c.span.end_s for c, _ in answers), default=0.0),
         )
+
+
+def _preference(recognition: Recognition) -> tuple[int, float, list[str]]:
+    """Fewer gaps, then more speech; the text only makes the choice the same in any order."""
+    texts = [segment.text for segment in recognition.segments]
+    return len(recognition.gaps), -recognition.transcribed_s, texts
 
 
 def _seam(chunk: PlannedChunk) -> Seam:

@@ -151,9 +151,15 @@ NOT_BEGUN: Final = ProcessingProgress(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedAudio:
-    """What is known once the last sample is decoded: samples, and what was wrong with the file."""
+    """What is known once the last sample is decoded: samples, and what was wrong with the file.
+
+    ``cut_off`` says that the file ends in the middle; ``promised_s`` is the duration that its
+    header promises then, where it does.
+    """
 
     samples: int
+    cut_off: bool = False
+    promised_s: float | None = None
     warnings: tuple[str, ...] = ()
     unreadable: tuple[Span, ...] = ()
 

@@ -146,8 +146,15 @@ class ParallelOrchestrator:
         block: bool,
     ) -> None:
         finished, _ = wait(running, timeout=None if block else 0, return_when=FIRST_COMPLETED)
+        errors = []
         for future in finished:
-            done(running.pop(future), future.result())
+            item = running.pop(future)
+            if error := future.exception():
+                errors.append(error)
+            else:
+                done(item, future.result())
+        if errors:
+            raise errors[0]
 
 
 class _Task(Generic[Outcome]):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
 from stretto.contexts.core.bus import Publish
-from stretto.contexts.core.errors import Cancelled, StrettoError
+from stretto.contexts.core.errors import Cancelled, Unavailable
 from stretto.contexts.core.events import (
     ChunkProgressed,
     ChunkSizeChosen,
@@ -19,10 +19,17 @@ from stretto.contexts.core.events import (
     FileProcessingFailed,
     FileProcessingStarted,
     LanguageDetected,
+    TranscriptRecalled,
 )
 from stretto.contexts.core.identifiers import Timestamp, TranscriptId
 from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
-from stretto.contexts.core.transcript import CacheUse, Gap, GapReason, Transcript
+from stretto.contexts.core.transcript import (
+    CacheUse,
+    Gap,
+    GapReason,
+    Transcript,
+    TranscriptNotKept,
+)
 from stretto.contexts.processing.chunk_processor import (
     ChunkOutcome,
     ChunkProcessor,
@@ -86,7 +93,8 @@ class ProcessingService:
         """Transcribe ``path``, or return what was kept for the same file, engine and options.
 
         ``again`` transcribes even what is known as a whole. Raises UnusableMedia, Unavailable,
-        Cancelled; an engine's failure on a chunk makes the transcript partial instead.
+        Cancelled, and TranscriptNotKept with the transcript in it; an engine's failure on a chunk
+        makes the transcript partial instead.
         """
         file = self.reader.probe(path, stream=stream)
         request = TranscriptRequest(
@@ -97,12 +105,22 @@ class ProcessingService:
         )
         known = None if again else self.transcripts.find(request)
         if known is not None:
-            return _recalled(known, file)
+            return self._recall(known, file, progressed)
         run = _Run(self, file, options, cancel or CancelToken(), progressed)
         transcript = run.transcribe()
-        self.transcripts.keep(request, transcript)
+        try:
+            self.transcripts.keep(request, transcript)
+        except Unavailable as cause:
+            raise TranscriptNotKept(cause.message, transcript) from cause
         run.completed(transcript)
         return transcript
+
+    def _recall(
+        self, known: Transcript, file: AudioFile, progressed: Progressed | None
+    ) -> Transcript:
+        self.publish(TranscriptRecalled(at=self.clock(), transcript_id=known.id))
+        ProgressTracker(known.duration_s, progressed).finish_at_once(known)
+        return _recalled(known, file)
 
     def plan_file(
         self, path: Path, options: TranscriptionOptions, *, stream: int | None = None
@@ -161,6 +179,7 @@ class _Run:
         self._tracker = ProgressTracker(file.claimed_duration_s, progressed)
         self._merger = ResultMerger()
         self._hits = self._misses = 0
+        self._recalled_s = 0.0
 
     def transcribe(self) -> Transcript:
         service, now = self._service, self._started
@@ -190,10 +209,10 @@ class _Run:
         except (Cancelled, KeyboardInterrupt):
             self._publish(FileProcessingCancelled(at=service.clock(), transcript_id=self._id))
             raise
-        except StrettoError as error:
+        except Exception as error:
             self._publish(
                 FileProcessingFailed(
-                    at=service.clock(), transcript_id=self._id, reason=error.message
+                    at=service.clock(), transcript_id=self._id, reason=str(error) or repr(error)
                 )
             )
             raise
@@ -247,6 +266,7 @@ class _Run:
     def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
         self._merger.add(chunk.planned, outcome.recognition)
         self._tracker.finished(chunk.id, chunk.duration_s)
+        self._recalled_s += outcome.recognition.recalled_s
         if outcome.from_cache:
             self._hits += 1
         else:
@@ -268,11 +288,7 @@ class _Run:
 
     def _transcript(self, merged: MergedResult, decoded: DecodedAudio) -> Transcript:
         now = self._service.clock()
-        unreadable = tuple(
-            Gap(start=span.start_s, end=span.end_s, reason=GapReason.UNREADABLE_AUDIO)
-            for span in decoded.unreadable
-        )
-        gaps = tuple(sorted((*merged.coverage.gaps, *unreadable), key=lambda g: g.start))
+        gaps = (*merged.coverage.gaps, *_gaps_of_the_file(decoded))
         return Transcript(
             id=self._id,
             file=self._file.path.name,
@@ -280,11 +296,13 @@ class _Run:
             language=merged.language or self._options.language,
             duration_s=decoded.samples / SAMPLE_RATE_HZ,
             segments=merged.segments,
-            coverage=replace(merged.coverage, gaps=gaps),
+            coverage=replace(
+                merged.coverage, gaps=tuple(sorted(gaps, key=lambda g: (g.start, g.end)))
+            ),
             engine=self._service.engine.identity.engine,
             model=self._service.engine.identity.model,
             seams=merged.seams,
-            cache=CacheUse(hits=self._hits, misses=self._misses),
+            cache=CacheUse(hits=self._hits, misses=self._misses, recalled_s=self._recalled_s),
             warnings=decoded.warnings,
             created_at=now,
             processing_s=now.unix_s - self._started.unix_s,
@@ -304,7 +322,24 @@ class _Run:
         )
 
 
+def _gaps_of_the_file(decoded: DecodedAudio) -> list[Gap]:
+    """What the file itself does not give out: places that cannot be decoded, and a missing end."""
+    gaps = [
+        Gap(start=span.start_s, end=span.end_s, reason=GapReason.UNREADABLE_AUDIO)
+        for span in decoded.unreadable
+    ]
+    if decoded.cut_off:
+        end_s = decoded.samples / SAMPLE_RATE_HZ
+        promised_s = max(end_s, decoded.promised_s or 0.0)
+        gaps.append(Gap(start=end_s, end=promised_s, reason=GapReason.END_MISSING))
+    return gaps
+
+
 def _recalled(transcript: Transcript, file: AudioFile) -> Transcript:
     """A kept transcript, under the name the file has now; every chunk counts as a hit."""
     chunks = transcript.cache.hits + transcript.cache.misses
-    return replace(transcript, file=file.path.name, cache=CacheUse(hits=chunks, misses=0))
+    return replace(
+        transcript,
+        file=file.path.name,
+        cache=CacheUse(hits=chunks, recalled_s=transcript.duration_s),
+    )

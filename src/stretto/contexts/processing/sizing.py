@@ -56,6 +56,8 @@ class DynamicChunkSizer:
     def _wish(self, file: AudioFile, concurrency: ConcurrencyLimit) -> tuple[int, str]:
         duration_s = file.claimed_duration_s or estimated_duration_s(file)
         minutes = duration_s / 60
+        if 0 < duration_s <= ChunkSize(ChunkSize.MINIMUM_BYTES).duration_s:
+            return ChunkSize.MINIMUM_BYTES, f"{duration_s:.0f} s fit into one chunk"
         if self._too_large:
             return ChunkSize.MINIMUM_BYTES, "an engine refused larger chunks"
         if duration_s < LONG_RECORDING_S:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -15,7 +14,9 @@ from stretto.contexts.processing.model import CancelToken
 from stretto.interfaces.cli.exit_codes import ExitCode
 
 PATIENCE_S: Final = 0.8
-MESSAGE: Final = "\nStopped. What was finished is kept; run the same command to go on."
+MESSAGE: Final = b"Stopped. What was finished is kept; run the same command to go on.\n"
+CLEAN_TERMINAL: Final = b"\r\x1b[2K\x1b[?25h"
+"""To the start of the line, clear it, show the cursor (ECMA-48 and DEC private modes)."""
 
 
 @contextmanager
@@ -27,8 +28,9 @@ def cancelling_on_interrupt(cancel: CancelToken) -> Iterator[None]:
 
     def leave() -> None:
         # No cleanup: a thread may be seconds deep in native code that cannot be interrupted.
-        sys.stderr.write(MESSAGE + "\n\x1b[?25h" if sys.stderr.isatty() else MESSAGE + "\n")
-        sys.stderr.flush()
+        # Straight to the terminal: sys.stderr may be in the hands of the progress bar.
+        with suppress(OSError):
+            os.write(2, (CLEAN_TERMINAL if os.isatty(2) else b"") + MESSAGE)
         os._exit(ExitCode.INTERRUPTED)
 
     def interrupted(number: int, frame: FrameType | None) -> None:

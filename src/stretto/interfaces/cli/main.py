@@ -5,7 +5,10 @@ Nothing heavy is imported before a command needs it, so that ``--help`` is insta
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +48,7 @@ def _root(
 
 @app.command()
 def transcribe(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Audio or video files.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files.")],
     formats: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,9 +167,19 @@ def main() -> None:
         from stretto.interfaces.cli.exit_codes import exit_code_of
 
         if "--debug" in sys.argv:
-            raise
+            traceback.print_exception(error)
         typer.echo(f"stretto: {error.message}", err=True)
         sys.exit(exit_code_of(error))
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
+        _give_up_stdout()
         sys.exit(1)
+    except OSError as error:  # a full disk behind standard output
+        _give_up_stdout()
+        typer.echo(f"stretto: The output was not written: {error.strerror}.", err=True)
+        sys.exit(1)
+
+
+def _give_up_stdout() -> None:
+    """What is left in the buffer would be tried, and fail, again when Python ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

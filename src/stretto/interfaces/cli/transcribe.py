@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -10,20 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stretto.contexts.core.errors import Cancelled, StrettoError
-from stretto.contexts.core.transcript import Transcript, TranscriptStatus
+from stretto.application import options_from
+from stretto.contexts.core.errors import (
+    Cancelled,
+    InvalidOption,
+    OutputNotWritable,
+    StorageFull,
+    StrettoError,
+)
+from stretto.contexts.core.events import FileProcessingStarted
+from stretto.contexts.core.transcript import Transcript, TranscriptNotKept, TranscriptStatus
 from stretto.contexts.processing.model import CancelToken
 from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
 from stretto.interfaces.cli.interrupt import cancelling_on_interrupt
 from stretto.interfaces.cli.progress import Display, clock, display
 from stretto.interfaces.files import output_paths, write_atomically
-from stretto.interfaces.formats import SubtitleLayout, format_named
+from stretto.interfaces.formats import FORMATS, SubtitleLayout, format_named
 
 if TYPE_CHECKING:
     from stretto.application import Application
 
+logger = logging.getLogger(__name__)
+
 WITH_OPTIONAL_WORDS = frozenset({"json", "verbose_json"})
-WORTH_SAYING_QUIETLY = frozenset({ExitCode.FAILED, ExitCode.WRONG_USAGE, ExitCode.INTERRUPTED})
+WORTH_SAYING_QUIETLY = frozenset(
+    {ExitCode.FAILED, ExitCode.WRONG_USAGE, ExitCode.INTERRUPTED, ExitCode.PARTIAL}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +76,14 @@ def split_formats(given: Iterable[str] | None) -> tuple[str, ...]:
 
 def transcribe(request: Request) -> int:
     """Returns the exit code. Raises InvalidRequest for what is wrong before any work began."""
-    formats = request.formats or (default_format(),)
+    formats = request.formats or default_formats(request)
     writers = [format_named(name) for name in formats]
     layout = subtitle_layout(request.layout)
-    to_stdout = len(request.files) == 1 and len(formats) == 1 and request.output is None
+    options_from(language=request.language, prompt=request.prompt)  # raises before any work
+    single = len(request.files) == 1 and len(formats) == 1
+    if request.output == "-" and not single:
+        raise InvalidOption("Standard output takes one file in one format; name a folder instead.")
+    to_stdout = single and request.output in {None, "-"}
     paths = [Path(file) for file in request.files]
     targets = None if to_stdout else output_paths(paths, formats=formats, output=request.output)
     prepare_folders(target.parent for by_format in targets or () for target in by_format.values())
@@ -76,8 +94,7 @@ def transcribe(request: Request) -> int:
             for w in writers
         }
         if targets is None:
-            sys.stdout.write(next(iter(documents.values())))
-            sys.stdout.flush()
+            print_document(next(iter(documents.values())))
             return ""
         for name, text in documents.items():
             write_atomically(targets[index][name], text)
@@ -88,12 +105,12 @@ def transcribe(request: Request) -> int:
 
 def _run(request: Request, paths: list[Path], write: Callable[[int, Transcript], str]) -> int:
     cancel = CancelToken()
-    _log_to_stderr(debug=request.debug)
     with (
         cancelling_on_interrupt(cancel),
         _application(request) as application,
         display(sys.stderr, quiet=request.quiet) as shown,
     ):
+        application.events.subscribe(FileProcessingStarted, lambda e: shown.begin(e.file))
         outcomes = []
         for index, path in enumerate(paths):
             outcome = _one(application, request, path, index, write, cancel, shown)
@@ -118,24 +135,29 @@ def _one(
     shown: Display,
 ) -> Outcome:
     started = time.monotonic()
-    shown.begin(path.name)
+    not_kept = ""
     try:
-        transcript = application.transcribe(
-            path,
-            language=request.language,
-            prompt=request.prompt,
-            stream=request.stream,
-            again=request.no_cache,
-            cancel=cancel,
-            progressed=shown.update,
-        )
+        try:
+            transcript = application.transcribe(
+                path,
+                language=request.language,
+                prompt=request.prompt,
+                stream=request.stream,
+                again=request.no_cache,
+                cancel=cancel,
+                progressed=shown.update,
+            )
+        except TranscriptNotKept as error:  # the work is done: give what there is
+            transcript, not_kept = error.transcript, error.message
         shown.end()
         written = write(index, transcript)
     except StrettoError as error:
         shown.end()
         if request.debug and not isinstance(error, Cancelled):
-            raise
+            logger.exception("%s", path)
         return Outcome(file=str(path), code=exit_code_of(error), message=error.message)
+    if not_kept:
+        return Outcome(file=str(path), code=ExitCode.FAILED, message=not_kept)
     partial = transcript.status is TranscriptStatus.PARTIAL
     return Outcome(
         file=str(path),
@@ -161,7 +183,7 @@ def _report(transcript: Transcript, database: Path, *, seconds: float, written: 
         "recalled, nothing computed"
         if use.hits and not use.misses
         else f"{transcript.duration_s / max(seconds, 0.001):.0f}× real time, "
-        f"{use.hits} of {use.hits + use.misses} chunks from the cache"
+        f"{clock(use.recalled_s)} of it known before"
     )
     lines.append(
         f"{transcript.status.value}: {clock(transcript.duration_s)} of audio in {seconds:.1f} s "
@@ -175,10 +197,15 @@ def _report(transcript: Transcript, database: Path, *, seconds: float, written: 
 
 def _say(shown: Display, outcome: Outcome, *, quiet: bool) -> None:
     if quiet:
-        print(f"stretto: {outcome.file}: {outcome.message}", file=sys.stderr)
+        print(f"stretto: {_named(outcome.file, outcome.message)}", file=sys.stderr)
         return
     for line in outcome.message.splitlines():
-        shown.say(f"{Path(outcome.file).name}: {line}")
+        shown.say(_named(Path(outcome.file).name, line))
+
+
+def _named(file: str, line: str) -> str:
+    """The line with the file's name before it, unless it says the name itself."""
+    return line if file in line else f"{file}: {line}"
 
 
 def _summarise(shown: Display, outcomes: list[Outcome], *, total: int) -> None:
@@ -217,7 +244,7 @@ def show_plans(request: Request) -> int:
                 )
             except StrettoError as error:
                 if request.debug:
-                    raise
+                    logger.exception("%s", file)
                 outcomes.append(Outcome(file=file, code=exit_code_of(error), message=""))
                 print(f"stretto: {file}: {error.message}", file=sys.stderr)
                 continue
@@ -226,8 +253,32 @@ def show_plans(request: Request) -> int:
     return int(_worst(outcomes))
 
 
-def default_format() -> str:
-    return "timed" if sys.stdout.isatty() else "txt"
+def default_formats(request: Request) -> tuple[str, ...]:
+    """Json if programs read it, what the output file is named for, else text; on a terminal the
+    text has times."""
+    if request.as_json:
+        return ("json",)
+    if request.output not in {None, "-"}:
+        suffix = Path(str(request.output)).suffix.lower()
+        return next(((f.name,) for f in FORMATS.values() if f.suffix == suffix), ("txt",))
+    return ("timed" if sys.stdout and sys.stdout.isatty() else "txt",)
+
+
+def print_document(document: str) -> None:
+    """Raises OutputNotWritable or StorageFull when standard output cannot take it."""
+    if sys.stdout is None:
+        raise OutputNotWritable("Standard output is closed; name a file with --output.")
+    try:
+        sys.stdout.write(document)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as cause:
+        # What is still in the buffer would be tried, and fail, again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if cause.errno == errno.ENOSPC:
+            raise StorageFull("Standard output was not written: the disk is full.") from cause
+        raise OutputNotWritable(f"Standard output was not written: {cause.strerror}.") from cause
 
 
 def subtitle_layout(given: tuple[int | None, int | None]) -> SubtitleLayout:
@@ -252,11 +303,9 @@ def _shown(transcript: Transcript, name: str, *, words: bool) -> Transcript:
 
 
 def _application(request: Request) -> Application:
-    import stretto
+    from stretto.bootstrap import build, load_settings
 
-    return stretto.open(use_cache=not request.no_cache, **request.settings)
-
-
-def _log_to_stderr(*, debug: bool) -> None:
-    level = logging.DEBUG if debug else logging.WARNING
+    settings = load_settings(overrides=request.settings)
+    level = "DEBUG" if request.debug else "CRITICAL" if request.quiet else settings.log_level
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    return build(settings, use_cache=not request.no_cache)

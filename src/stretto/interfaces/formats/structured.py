@@ -37,7 +37,11 @@ def json(transcript: Transcript, layout: SubtitleLayout) -> str:
             "warnings": list(transcript.warnings),
             "engine": transcript.engine,
             "model": transcript.model,
-            "cache": {"hits": transcript.cache.hits, "misses": transcript.cache.misses},
+            "cache": {
+                "hits": transcript.cache.hits,
+                "misses": transcript.cache.misses,
+                "recalled_s": round(finite(transcript.cache.recalled_s), 3),
+            },
         }
     )
 

@@ -82,9 +82,18 @@ class PyAvStream:
             decoding = Decoding(container, audio, kind=source.kind)
             promised_s = _promised_s(container, audio, source)
             yield from _long_enough(decoding, source=source, promised_s=promised_s)
+            short = _falls_short(decoding, promised_s)
+            cut_off = (
+                short
+                or source.failure is not None
+                or source.is_cut_off()
+                or decoding.ends_in_damage
+            )
             self._outcome = DecodedAudio(
                 samples=decoding.samples,
-                warnings=tuple(_warnings(decoding, source, promised_s=promised_s)),
+                cut_off=cut_off,
+                promised_s=promised_s if short else None,
+                warnings=tuple(_warnings(decoding, source, promised_s, cut_off=cut_off)),
                 unreadable=tuple(decoding.unreadable),
             )
 
@@ -220,20 +229,24 @@ def _promised_s(
     return _claimed_s(container, audio) if stated else None
 
 
+def _falls_short(decoding: Decoding, promised_s: float | None) -> bool:
+    if promised_s is None or decoding.jumps:  # a forged time makes a forged promise
+        return False
+    return decoding.samples / SAMPLE_RATE_HZ < promised_s - max(0.5, 0.01 * promised_s)
+
+
 def _warnings(
-    decoding: Decoding, source: MediaSource, *, promised_s: float | None
+    decoding: Decoding, source: MediaSource, promised_s: float | None, *, cut_off: bool
 ) -> Iterator[str]:
     decoded_s = decoding.samples / SAMPLE_RATE_HZ
-    short = promised_s is not None and decoded_s < promised_s - max(0.5, 0.01 * promised_s)
-    short = short and not decoding.jumps  # a forged time makes a forged promise
     if source.failure is not None:
         yield f"Reading stopped after {decoded_s:.1f} s of audio ({source.failure})."
-    elif short:
+    elif _falls_short(decoding, promised_s):
         yield (
             f"The file ends after {decoded_s:.1f} s of audio although its header promises"
             f" {promised_s:.1f} s: its end is missing."
         )
-    elif source.is_cut_off() or decoding.ends_in_damage:
+    elif cut_off:
         yield f"The file is cut off: it ends in the middle, after {decoded_s:.1f} s of audio."
     if lost_s := sum(span.duration_s for span in decoding.unreadable):
         yield (

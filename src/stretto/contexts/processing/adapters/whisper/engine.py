@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from stretto.contexts.core.audio import Span
+from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import AudioHash, Language
 from stretto.contexts.core.recognition import (
     EngineIdentity,
     Grain,
     Recognition,
     RecognitionRequest,
+    Task,
     TranscriptionOptions,
 )
 from stretto.contexts.processing.adapters.whisper import quality
@@ -128,8 +130,9 @@ class WhisperEngine:
         cancel: CancelToken,
         report: Callable[[float], None],
     ) -> Recognition:
+        self._check(options)
         parts: list[Recognition] = []
-        done_s = 0.0
+        done_s = recalled_s = 0.0
         todo: list[_Piece] = []
         for piece in self._pieces(chunk):
             known = self._known(piece, options)
@@ -138,6 +141,7 @@ class WhisperEngine:
                 continue
             parts.append(known)
             done_s += piece.span.duration_s
+            recalled_s += piece.span.duration_s if piece.window else 0.0
         report(done_s)
         for pieces, recognitions in self._decode(todo, options, cancel):
             for piece, recognition in zip(pieces, recognitions, strict=True):
@@ -145,7 +149,23 @@ class WhisperEngine:
                 parts.append(recognition)
                 done_s += piece.span.duration_s
             report(done_s)
-        return joined(parts)
+        return replace(joined(parts), recalled_s=recalled_s)
+
+    def _check(self, options: TranscriptionOptions) -> None:
+        """Raises InvalidOption for what the model cannot do at all."""
+        runtime = self._runtime.get()
+        if not runtime.multilingual and (
+            options.language not in {None, ENGLISH} or options.task is Task.TRANSLATE
+        ):
+            raise InvalidOption(
+                f"The model {self._model} knows English only, and nothing of "
+                f"{options.language.english_name if options.language else 'translating'}. "
+                "Choose a multilingual one, such as --model base."
+            )
+        if options.language is not None and not runtime.knows(options.language):
+            raise InvalidOption(
+                f"The model {self._model} does not know {options.language.english_name}."
+            )
 
     def close(self) -> None:
         if self._pool is not None:

@@ -131,6 +131,9 @@ class Runtime:
         """The tokens that open a transcript; a model of one language is not told which."""
         return self.vocabulary.start(language if self.multilingual else None, task)
 
+    def knows(self, language: Language) -> bool:
+        return not self.multilingual or self.vocabulary.knows(language)
+
     def encode(self, windows: Sequence[Samples], frames: int) -> Encoded:
         """The encoder's view of each window, padded to ``frames`` with silence.
 
