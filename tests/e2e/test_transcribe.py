@@ -51,7 +51,7 @@ def test_the_document_says_what_was_done_and_that_nothing_is_missing(known: Know
     assert document["coverage"]["gaps"] == []
     assert 0 < document["coverage"]["transcribed_s"] <= document["coverage"]["speech_s"] <= SECONDS
     assert (document["engine"], document["model"]) == ("whisper", "tiny.en")
-    assert document["cache"] == {"hits": 0, "misses": 1}
+    assert document["cache"] == {"hits": 0, "misses": 1, "recalled_s": 0.0}
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", document["id"])
 
 
@@ -81,7 +81,7 @@ def test_the_second_run_says_the_same_without_loading_a_model(known: Known) -> N
     assert again.imported.isdisjoint(ENGINE_MODULES)
     first, second = known.first.document, again.document
     assert (second["id"], second["text"]) == (first["id"], first["text"])
-    assert second["cache"] == {"hits": 1, "misses": 0}
+    assert second["cache"] == {"hits": 1, "misses": 0, "recalled_s": second["duration"]}
 
 
 def test_words_are_shown_only_when_they_are_asked_for(known: Known) -> None:
@@ -113,7 +113,8 @@ def test_the_same_sound_in_another_file_is_answered_from_the_chunks(
 
     answer = stretto("transcribe", copy, "-f", "json", home=known.home, imports=True)
 
-    assert answer.document["cache"] == {"hits": 1, "misses": 0}
+    cache, duration = answer.document["cache"], answer.document["duration"]
+    assert cache == {"hits": 1, "misses": 0, "recalled_s": duration}
     assert answer.document["id"] != plain_document["id"]
     assert answer.document["text"] == plain_document["text"]
     assert answer.imported.isdisjoint(ENGINE_MODULES)

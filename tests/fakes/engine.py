@@ -127,12 +127,14 @@ class MemoryEngine:
         cancel: CancelToken,
         report: Callable[[float], None],
     ) -> Recognition:
-        segments, speech_s = [], 0.0
+        segments, speech_s, recalled_s = [], 0.0, 0.0
         for window in chunk.windows:
             cancel.raise_if_cancelled()
             heard = [s for s in chunk.speech or () if s.start < window.end and s.end > window.start]
             if heard:
-                segments.append(self._segment(chunk, window, options))
+                segment, recalled = self._segment(chunk, window, options)
+                segments.append(segment)
+                recalled_s += window.duration_s if recalled else 0.0
                 speech_s += sum(
                     Span(max(s.start, window.start), min(s.end, window.end)).duration_s
                     for s in heard
@@ -143,22 +145,27 @@ class MemoryEngine:
             language=options.language or self.language if segments else None,
             speech_s=speech_s,
             transcribed_s=speech_s,
+            recalled_s=recalled_s,
         )
 
-    def _segment(self, chunk: AudioChunk, window: Span, options: TranscriptionOptions) -> Segment:
+    def _segment(
+        self, chunk: AudioChunk, window: Span, options: TranscriptionOptions
+    ) -> tuple[Segment, bool]:
+        """What was said in a window, and whether it was known before."""
         samples = chunk.samples[window.start : window.end]
         digest = hashlib.sha256(samples.tobytes()).hexdigest()
         request = RecognitionRequest(
             audio=AudioHash(digest), grain=Grain.WINDOW, engine=self.identity, options=options
         )
         known = None if self._cache is None else self._cache.find(request)
+        recalled = known is not None
         if known is None:
             with self._lock:
                 self.windows_computed += 1
             known = Recognition(segments=(_said(digest, window.duration_s),))
             if self._cache is not None:
                 self._cache.keep(request, known)
-        return _moved(known.segments[0], window.start_s)
+        return _moved(known.segments[0], window.start_s), recalled
 
     def _finished(self, cancel: CancelToken) -> None:
         with self._lock:

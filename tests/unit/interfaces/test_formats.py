@@ -407,7 +407,7 @@ def test_json_is_the_documented_schema():
         "warnings": ["The file ends in the middle."],
         "engine": "whisper",
         "model": "tiny.en",
-        "cache": {"hits": 1, "misses": 2},
+        "cache": {"hits": 1, "misses": 2, "recalled_s": 0.0},
     }
     assert next(iter(document)) == "schema"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,7 +73,8 @@ def test_a_chunk_is_recognised_once_and_recalled_afterwards() -> None:
     first, second = bench.processor.process(a_spoken()), bench.processor.process(a_spoken())
     assert not first.from_cache
     assert second.from_cache
-    assert first.recognition == second.recognition
+    assert first.recognition == replace(second.recognition, recalled_s=0.0)
+    assert second.recognition.recalled_s == a_spoken().duration_s
     assert bench.engine.calls == bench.detector.calls == 1
 
 

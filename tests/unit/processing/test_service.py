@@ -35,7 +35,12 @@ from stretto.contexts.core.events import (
 )
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
-from stretto.contexts.core.transcript import GapReason, Transcript, TranscriptStatus
+from stretto.contexts.core.transcript import (
+    GapReason,
+    Transcript,
+    TranscriptNotKept,
+    TranscriptStatus,
+)
 from stretto.contexts.processing import chunk_processor
 from stretto.contexts.processing.model import CancelToken, ProcessingProgress
 from tests.fakes.audio import silence
@@ -375,8 +380,10 @@ class FullStore(MemoryTranscriptStore):
 
 def test_a_full_disk_at_the_end_loses_no_chunk(studio: Studio) -> None:
     studio.transcripts = FullStore()
-    with pytest.raises(StorageFull):
+    with pytest.raises(TranscriptNotKept) as not_kept:
         studio.transcribe(an_engine())
+    assert isinstance(not_kept.value.__cause__, StorageFull)
+    assert not_kept.value.transcript.text
     assert FileProcessingCompleted not in studio.kinds()
 
     studio.transcripts = MemoryTranscriptStore()

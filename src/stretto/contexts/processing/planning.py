@@ -20,7 +20,7 @@ from stretto.contexts.processing.pauses import Pause, PauseFinder
 WINDOW_MAXIMUM: Final = 29 * SAMPLE_RATE_HZ
 """Whisper hears 30 s at a time; the last second stays silent so that it knows where to end."""
 
-BLOCK_REACH: Final = 30 * SAMPLE_RATE_HZ
+BLOCK_REACH: Final = 60 * SAMPLE_RATE_HZ
 """Windows are laid out block by block; an edit re-lays only the blocks it touches."""
 
 WINDOW_COST: Final = 10.0

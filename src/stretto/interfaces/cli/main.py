@@ -55,7 +55,7 @@ def transcribe(
             "--format",
             "-f",
             help="txt, timed, srt, vtt, json, verbose_json or tsv; may be given several times "
-            "or with commas. [default: timed on a terminal, else txt]",
+            "or with commas. [default: by the output's suffix; timed on a terminal, else txt]",
         ),
     ] = None,
     output: Annotated[

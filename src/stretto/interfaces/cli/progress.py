@@ -60,6 +60,8 @@ class Lines:
         self.say(f"{name}: started")
 
     def update(self, progress: ProcessingProgress) -> None:
+        if not self._name:  # recalled: nothing was begun
+            return
         percent = int(progress.fraction * 100)
         now = time.monotonic()
         if percent < self._next_percent or now - self._last_line < MINIMUM_BETWEEN_LINES_S:
@@ -69,7 +71,7 @@ class Lines:
         self.say(f"{self._name}: {percent} % ({clock(progress.done_s)} done)")
 
     def end(self) -> None:
-        pass
+        self._name = ""
 
     def say(self, message: str) -> None:
         print(message, file=self._stream, flush=True)

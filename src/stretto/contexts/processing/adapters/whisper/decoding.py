@@ -41,8 +41,7 @@ FALLBACK: Final = (
 """Second pass: (temperature, with timestamp tokens), until a result leaves no doubt."""
 
 TAIL_S: Final = 2.0
-SHORT_WINDOW_S: Final = 12.0
-"""Shorter windows are not padded to 30 s but to their length and a tail of silence."""
+"""Silence behind the longest window of a batch, so that the model knows where to end."""
 
 ENGLISH: Final = Language("en")
 """Every Whisper model of one language is a model of English."""
@@ -69,13 +68,12 @@ class Window:
 
 
 def padded_frames(windows: Sequence[Window]) -> int:
-    """How many frames a batch is padded to: the longest of it and a tail of silence, or all 30 s.
+    """How many frames a batch is padded to: the longest of it and a tail, at most 30 s.
 
-    Whisper was trained on 30 s; long windows keep that, short ones would waste most of it.
+    Whisper was trained on 30 s and is now and then misled by less; the second pass, which hears
+    all 30 s, mends that for less than the padding of every window would cost.
     """
     longest = max(w.frames for w in windows)
-    if longest > SHORT_WINDOW_S * FRAMES_PER_SECOND:
-        return FULL_FRAMES
     return min(FULL_FRAMES, (longest + int(TAIL_S * FRAMES_PER_SECOND) + 1) // 2 * 2)
 
 

@@ -23,7 +23,6 @@ from stretto.contexts.processing.adapters.whisper import quality
 from stretto.contexts.processing.adapters.whisper.decoding import (
     ENGLISH,
     FALLBACK,
-    SHORT_WINDOW_S,
     TAIL_S,
     Window,
     decode_batch,
@@ -32,7 +31,11 @@ from stretto.contexts.processing.adapters.whisper.decoding import (
     window_of,
 )
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
-from stretto.contexts.processing.adapters.whisper.runtime import BEAM_SIZE, LazyRuntime
+from stretto.contexts.processing.adapters.whisper.runtime import (
+    BEAM_SIZE,
+    LazyRuntime,
+    give_back_memory,
+)
 from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
 from stretto.contexts.processing.ports import ResultCache
 
@@ -52,7 +55,7 @@ def decoding_settings(compute_type: str) -> str:
         quality.MOST_TOKENS_PER_SECOND,
         quality.FEWEST_TOKENS_PER_SECOND,
     )
-    parts = (DECODING_REVISION, compute_type, BEAM_SIZE, SHORT_WINDOW_S, TAIL_S, gate, FALLBACK)
+    parts = (DECODING_REVISION, compute_type, BEAM_SIZE, TAIL_S, gate, FALLBACK)
     return repr(parts)
 
 
@@ -208,7 +211,9 @@ class WhisperEngine:
             running[pool.submit(decode_batch, runtime, windows, options, cancel)] = batch
         try:
             for future in as_completed(running):
-                yield running[future], future.result()
+                recognitions = future.result()
+                give_back_memory()
+                yield running[future], recognitions
         finally:
             for future in running:
                 future.cancel()

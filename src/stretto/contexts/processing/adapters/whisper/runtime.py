@@ -71,6 +71,12 @@ def limit_arenas() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
+def give_back_memory() -> None:
+    """Return to the system what glibc holds free between batches: about a tenth of the peak."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def choose_device(*, device: str, compute_type: str, workers: int) -> Device:
     """``auto`` takes CUDA with float16 where there is a device, else the processor with int8."""
     import ctranslate2
