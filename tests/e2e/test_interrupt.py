@@ -95,7 +95,7 @@ def test_an_interrupt_in_a_terminal_gives_the_cursor_back(long_recording: Path, 
             if not signalled and b"\x1b[?25l" in shown and kept(home):
                 process.send_signal(signal.SIGINT)
                 signalled = True
-    process.wait(30)
+    process.communicate(timeout=30)
     os.close(terminal)
     assert process.returncode == INTERRUPTED
     assert b"run the same command" in shown

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from stretto.contexts.core.transcript import Gap, Seam, Segment, Transcript, Word
-from stretto.interfaces.formats.cleaning import finite
+from stretto.interfaces.formats.cleaning import finite, milliseconds
 from stretto.interfaces.formats.layout import SubtitleLayout
 
 SCHEMA: Final = 1
 """Changes when a field is removed, renamed or means something else; new fields leave it alone."""
 
 _DIGITAL_SILENCE_DBFS: Final = -120.0
-_FRAMES_PER_SECOND: Final = 100
+_FRAME_MS: Final = 10
 """Whisper counts ``seek`` in steps of its spectrogram, 10 ms each."""
 
 Json = Mapping[str, object]
@@ -110,7 +110,7 @@ def _seam(seam: Seam) -> Json:
 def _openai_segment(index: int, segment: Segment) -> Json:
     return {
         "id": index,
-        "seek": int(finite(segment.start) * _FRAMES_PER_SECOND),
+        "seek": milliseconds(segment.start) // _FRAME_MS,
         "start": finite(segment.start),
         "end": finite(segment.end),
         "text": segment.text.strip(),
