@@ -45,3 +45,9 @@ def long_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path: Path) -> Path:
     """A data folder in which nothing is known."""
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def _the_small_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is installed: these tests are about English, and time."""
+    monkeypatch.setenv("STRETTO_MODEL", "tiny.en")

@@ -55,9 +55,11 @@ def command(*arguments: str | Path, imports: bool = False) -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What the program finds set: nothing of ours but where its data is, and no network."""
+    """What the program finds set: where its data is, no network, and the small model; without
+    that, an installed larger one would be copied into every data folder."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")}
-    return {**others, "STRETTO_HOME": str(home), "STRETTO_OFFLINE": "1"}
+    ours = {"STRETTO_HOME": str(home), "STRETTO_OFFLINE": "1", "STRETTO_MODEL": "tiny.en"}
+    return {**others, **ours}
 
 
 def stretto(
