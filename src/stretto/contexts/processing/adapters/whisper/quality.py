@@ -1,7 +1,7 @@
 """The quality gate: does a decoded window look wrong, and in which way?
 
 The thresholds on compression and log-probability are Whisper's own (Radford et al. 2022, section
-4.5). The rates were set on half of the benchmark's prompts; docs/benchmarks.md reports the others.
+4.5). The rates are bounds that no speaker reaches, chosen by judgement and not yet tuned on data.
 """
 
 from __future__ import annotations
