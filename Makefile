@@ -39,7 +39,7 @@ arch: $(VENV)/.test ## Who may import whom
 unit: $(VENV)/.test ## The tests alone
 	@$(BIN)/pytest
 
-bench: $(VENV)/.test ## Measure against other systems (about an hour); results go to docs/benchmarks.md
+bench: $(VENV)/.test ## Measure against other systems (about two hours); results go to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run
 
 fmt: $(VENV)/.test ## Format the code
