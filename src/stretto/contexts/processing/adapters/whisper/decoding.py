@@ -11,7 +11,6 @@ from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
 from stretto.contexts.core.transcript import Gap, GapReason, Segment
 from stretto.contexts.processing.adapters.whisper.features import (
-    FRAMES_PER_SECOND,
     FULL_FRAMES,
     HOP,
 )
@@ -22,26 +21,18 @@ from stretto.contexts.processing.adapters.whisper.quality import (
     better,
     doubt_about,
 )
-from stretto.contexts.processing.adapters.whisper.runtime import Encoded, Runtime
+from stretto.contexts.processing.adapters.whisper.runtime import (
+    Alignment,
+    Encoded,
+    Runtime,
+    start_of,
+)
 from stretto.contexts.processing.adapters.whisper.timing import (
     segments_of,
     timed_words,
     token_starts,
 )
 from stretto.contexts.processing.model import CancelToken, Samples
-
-FALLBACK: Final = (
-    (0.0, True),
-    (0.2, False),
-    (0.4, False),
-    (0.6, False),
-    (0.8, False),
-    (1.0, False),
-)
-"""Second pass: (temperature, with timestamp tokens), until a result leaves no doubt."""
-
-TAIL_S: Final = 2.0
-"""Silence behind the longest window of a batch, so that the model knows where to end."""
 
 ENGLISH: Final = Language("en")
 """Every Whisper model of one language is a model of English."""
@@ -67,16 +58,6 @@ class Window:
         return -(-len(self.samples) // HOP)
 
 
-def padded_frames(windows: Sequence[Window]) -> int:
-    """How many frames a batch is padded to: the longest of it and a tail, at most 30 s.
-
-    Whisper was trained on 30 s and is now and then misled by less; the second pass, which hears
-    all 30 s, mends that for less than the padding of every window would cost.
-    """
-    longest = max(w.frames for w in windows)
-    return min(FULL_FRAMES, (longest + int(TAIL_S * FRAMES_PER_SECOND) + 1) // 2 * 2)
-
-
 def decode_batch(
     runtime: Runtime,
     windows: Sequence[Window],
@@ -85,18 +66,18 @@ def decode_batch(
 ) -> list[Recognition]:
     """One recognition per window, in seconds of the chunk. Raises Cancelled between stages."""
     cancel.raise_if_cancelled()
-    frames = padded_frames(windows)
-    encoded = runtime.encode([w.samples for w in windows], frames)
+    frames = runtime.padded_frames(max(w.frames for w in windows))
+    encoded = runtime.encode([w.samples for w in windows], frames, cancel)
     cancel.raise_if_cancelled()
     languages = _languages(runtime, encoded, options)
     prompts = [_prompt(runtime, language, options) for language in languages]
-    candidates = runtime.generate(encoded, prompts)
+    candidates = encoded.generate(prompts, cancel)
     cancel.raise_if_cancelled()
     settled = [
         _settle(runtime, window, candidate, language, options, cancel)
         for window, candidate, language in zip(windows, candidates, languages, strict=True)
     ]
-    return _timed(runtime, encoded, windows, settled, languages, options)
+    return _timed(runtime, encoded, windows, settled, languages, options, cancel)
 
 
 def _languages(
@@ -108,7 +89,7 @@ def _languages(
     if not options.detected:
         return [options.language] * encoded.size
     chosen = []
-    for probabilities in runtime.languages(encoded):
+    for probabilities in encoded.languages():
         best, certainty = probabilities[0]
         usual = dict(probabilities).get(options.language.code if options.language else "", 0.0)
         flips = certainty >= FLIP_CERTAINTY and usual <= FLIP_REMAINDER
@@ -123,7 +104,7 @@ def _prompt(
     *,
     timestamps: bool = False,
 ) -> list[int]:
-    start = runtime.start(language, options.task)
+    start = start_of(runtime, language, options.task)
     return runtime.vocabulary.prompt(start, options.prompt, timestamps=timestamps)
 
 
@@ -138,12 +119,12 @@ def _settle(
     """The first pass where it leaves no doubt, else the best of the fallbacks."""
     if doubt_about(first, speech_s=window.speech_s) is None:
         return first
-    encoded = runtime.encode([window.samples], FULL_FRAMES)
+    encoded = runtime.encode([window.samples], FULL_FRAMES, cancel)
     best = first
-    for temperature, timestamps in FALLBACK:
+    for temperature, timestamps in runtime.second_pass:
         cancel.raise_if_cancelled()
         prompt = _prompt(runtime, language, options, timestamps=timestamps)
-        (again,) = runtime.generate(encoded, [prompt], temperature=temperature)
+        (again,) = encoded.generate([prompt], cancel, temperature=temperature)
         confirmed = again.text.strip() == first.text.strip()
         best = better(best, again, speech_s=window.speech_s)
         if doubt_about(best, speech_s=window.speech_s) is None or again.is_silence or confirmed:
@@ -158,18 +139,19 @@ def _timed(
     candidates: Sequence[Candidate],
     languages: Sequence[Language | None],
     options: TranscriptionOptions,
+    cancel: CancelToken,
 ) -> list[Recognition]:
     """Align all candidates of a batch at once and turn them into recognitions."""
-    starts = [runtime.start(language, options.task) for language in languages]
+    starts = [start_of(runtime, language, options.task) for language in languages]
     if any(start != starts[0] for start in starts):  # a mixed batch is aligned window by window
         recognitions = []
         for window, candidate, language in zip(windows, candidates, languages, strict=True):
-            alone = runtime.encode([window.samples], padded_frames([window]))
-            recognitions += _timed(runtime, alone, [window], [candidate], [language], options)
+            frames = runtime.padded_frames(window.frames)
+            alone = runtime.encode([window.samples], frames, cancel)
+            one = [window], [candidate], [language]
+            recognitions += _timed(runtime, alone, *one, options, cancel)
         return recognitions
-    paths = runtime.align(
-        encoded, starts[0], [c.tokens for c in candidates], [w.frames for w in windows]
-    )
+    paths = encoded.align(starts[0], [c.tokens for c in candidates], [w.frames for w in windows])
     return [
         _recognition(runtime, window, candidate, language, path)
         for window, candidate, language, path in zip(
@@ -183,7 +165,7 @@ def _recognition(
     window: Window,
     candidate: Candidate,
     language: Language | None,
-    path: tuple[list[tuple[int, int]], list[float]],
+    path: Alignment,
 ) -> Recognition:
     if candidate.is_silence or not candidate.text.strip():
         return _nothing_said(window, candidate, language)

@@ -22,32 +22,27 @@ from stretto.contexts.core.recognition import (
 from stretto.contexts.processing.adapters.whisper import quality
 from stretto.contexts.processing.adapters.whisper.decoding import (
     ENGLISH,
-    FALLBACK,
-    TAIL_S,
     Window,
     decode_batch,
     joined,
-    padded_frames,
     window_of,
 )
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.runtime import (
-    BEAM_SIZE,
+    Device,
     LazyRuntime,
-    give_back_memory,
+    Runtime,
+    knows,
 )
 from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
 from stretto.contexts.processing.ports import ResultCache
 
-BATCH_FRAMES: Final = 2 * FULL_FRAMES
-"""A minute of audio: more is no faster on a processor, and a cancel waits for a batch."""
-
 WINDOWS_FOR_LANGUAGE: Final = 6
-DECODING_REVISION: Final = 1
+DECODING_REVISION: Final = 2
 """Counts changes of the decoding code that change its text."""
 
 
-def decoding_settings(compute_type: str) -> str:
+def decoding_settings(device: Device) -> str:
     """Everything that shapes the text besides the weights, in one line for the cache key."""
     gate = (
         quality.HIGHEST_COMPRESSION,
@@ -55,7 +50,7 @@ def decoding_settings(compute_type: str) -> str:
         quality.MOST_TOKENS_PER_SECOND,
         quality.FEWEST_TOKENS_PER_SECOND,
     )
-    parts = (DECODING_REVISION, compute_type, BEAM_SIZE, TAIL_S, gate, FALLBACK)
+    parts = (DECODING_REVISION, device.runtime, device.compute_type, gate)
     return repr(parts)
 
 
@@ -66,6 +61,10 @@ class _Piece:
     span: Span
     audio: AudioHash
     window: Window | None
+
+    @property
+    def frames(self) -> int:
+        return self.window.frames if self.window else 0
 
 
 class WhisperEngine:
@@ -100,7 +99,7 @@ class WhisperEngine:
                 engine_version=self._version,
                 model=self._model,
                 model_revision=self._revision(),
-                settings=decoding_settings(self._runtime.device.compute_type),
+                settings=decoding_settings(self._runtime.device),
             )
         return self._identity
 
@@ -117,8 +116,8 @@ class WhisperEngine:
         heard = sorted(heard, key=lambda w: -w.speech_s)[:WINDOWS_FOR_LANGUAGE]
         weights: dict[str, float] = {}
         for window in heard:
-            encoded = runtime.encode([window.samples], FULL_FRAMES)
-            for code, probability in runtime.languages(encoded)[0]:
+            encoded = runtime.encode([window.samples], FULL_FRAMES, CancelToken())
+            for code, probability in encoded.languages()[0]:
                 weights[code] = weights.get(code, 0.0) + probability * window.speech_s
         if not weights:
             return None, 0.0
@@ -165,7 +164,7 @@ class WhisperEngine:
                 f"{options.language.english_name if options.language else 'translating'}. "
                 "Choose a multilingual one, such as --model base."
             )
-        if options.language is not None and not runtime.knows(options.language):
+        if options.language is not None and not knows(runtime, options.language):
             raise InvalidOption(
                 f"The model {self._model} does not know {options.language.english_name}."
             )
@@ -206,13 +205,12 @@ class WhisperEngine:
             return
         runtime, pool = self._runtime.get(), self._workers()
         running: dict[Future[list[Recognition]], Sequence[_Piece]] = {}
-        for batch in batches(pieces):
+        for batch in batches(pieces, runtime):
             windows = [w for p in batch if (w := p.window) is not None]
             running[pool.submit(decode_batch, runtime, windows, options, cancel)] = batch
         try:
             for future in as_completed(running):
                 recognitions = future.result()
-                give_back_memory()
                 yield running[future], recognitions
         finally:
             for future in running:
@@ -225,14 +223,14 @@ class WhisperEngine:
         return self._pool
 
 
-def batches(pieces: Sequence[_Piece]) -> list[list[_Piece]]:
-    """Longest first, so that windows of like length share a batch and the padding is short."""
+def batches(pieces: Sequence[_Piece], runtime: Runtime) -> list[list[_Piece]]:
+    """Longest first, so that windows of like length share a batch; batches are about equal."""
+    ordered = sorted(pieces, key=lambda p: -p.frames)
     found: list[list[_Piece]] = []
-    for piece in sorted(pieces, key=lambda p: -(p.window.frames if p.window else 0)):
-        batch = [*found[-1], piece] if found else [piece]
-        windows = [w for p in batch if (w := p.window) is not None]
-        if found and padded_frames(windows) * len(windows) <= BATCH_FRAMES:
-            found[-1] = batch
+    for piece in ordered:
+        padded = runtime.padded_frames(found[-1][0].frames if found else piece.frames)
+        if found and padded * (len(found[-1]) + 1) <= runtime.batch_frames:
+            found[-1].append(piece)
         else:
             found.append([piece])
     return found

@@ -41,9 +41,18 @@ class Vocabulary:
 
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.end_of_text = self._id("<|endoftext|>")
-        self._start = self._id("<|startoftranscript|>")
+        self.start_token = self._id("<|startoftranscript|>")
+        self.no_speech_token = max(self._id("<|nospeech|>"), self._id("<|nocaptions|>"))
         self._no_timestamps = self._id("<|notimestamps|>")
         self._previous = self._id("<|startofprev|>")
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """The token of each of Whisper's language codes: they stand together behind the start."""
+        found = {}
+        for token in range(self.start_token + 1, self._id("<|translate|>")):
+            found[str(self._tokenizer.id_to_token(token)).strip("<|>")] = token
+        return found
 
     def _id(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
@@ -58,8 +67,8 @@ class Vocabulary:
     def start(self, language: Language | None, task: Task) -> list[int]:
         """The tokens that open a transcript; a model of one language knows no ``language``."""
         if language is None:
-            return [self._start]
-        return [self._start, self._language_token(language), self._id(f"<|{task.value}|>")]
+            return [self.start_token]
+        return [self.start_token, self._language_token(language), self._id(f"<|{task.value}|>")]
 
     def prompt(self, start: Sequence[int], text: str, *, timestamps: bool) -> list[int]:
         before: list[int] = []

@@ -1,0 +1,86 @@
+"""From the decoder's attention to the path of the text through the sound.
+
+As in the reference implementation of Whisper (``whisper/timing.py``): the weights of the heads that
+follow the sound are normalised over the tokens, smoothed, averaged, and searched for the cheapest
+path by dynamic time warping (Sakoe and Chiba 1978).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from stretto.contexts.processing.adapters.whisper.weights import Array
+
+SMOOTHING: Final = 7
+"""Width of the median filter in encoder steps of 20 ms."""
+
+MEDIAN_OF_SEVEN: Final = (
+    (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6),
+    (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
+)  # fmt: skip
+"""Exchanges after which the median stands in the middle (Paeth, "Median Finding on a 3x3 Grid",
+Graphics Gems, 1990); whole arrays are exchanged at once."""
+
+
+def path_through(attention: Array) -> list[tuple[int, int]]:
+    """Pairs (token, encoder step), both non-decreasing, from (0, 0) to the last of both.
+
+    ``attention`` has the shape (heads, tokens, steps).
+    """
+    if attention.shape[1] == 0 or attention.shape[2] == 0:
+        return []
+    attention = attention.astype(np.float32)
+    spread = attention.std(axis=1, keepdims=True)
+    normal = (attention - attention.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-10)
+    return warped(-_smoothed(normal).mean(axis=0))
+
+
+def _smoothed(values: Array) -> Array:
+    """The median of the seven steps around each, the ends mirrored."""
+    half, steps = SMOOTHING // 2, values.shape[-1]
+    if steps <= half:
+        return values
+    padded = np.pad(values, ((0, 0), (0, 0), (half, half)), mode="reflect")
+    places = [padded[..., shift : shift + steps] for shift in range(SMOOTHING)]
+    for low, high in MEDIAN_OF_SEVEN:
+        smaller = np.minimum(places[low], places[high])
+        places[high] = np.maximum(places[low], places[high])
+        places[low] = smaller
+    return places[half]
+
+
+def warped(cost: Array) -> list[tuple[int, int]]:
+    """The cheapest path through ``cost`` of shape (tokens, steps), each move one token, one step,
+    or both further.
+
+    A row is computed at once: moving along it costs the difference of the row's running sum, so
+    the best entry into it is a running minimum.
+    """
+    tokens, steps = cost.shape
+    total = np.full((tokens + 1, steps + 1), np.inf)
+    total[0, 0] = 0.0
+    for token in range(tokens):
+        above = total[token]
+        entry = np.minimum(above[:-1], above[1:])
+        running = np.cumsum(cost[token], dtype=np.float64)
+        before = np.concatenate(([0.0], running[:-1]))
+        total[token + 1, 1:] = running + np.minimum.accumulate(entry - before)
+    return _traced(total)
+
+
+def _traced(total: npt.NDArray[np.float64]) -> list[tuple[int, int]]:
+    token, step = total.shape[0] - 1, total.shape[1] - 1
+    path = []
+    while token > 0 and step > 0:
+        path.append((token - 1, step - 1))
+        both, up, left = total[token - 1, step - 1], total[token - 1, step], total[token, step - 1]
+        if both <= up and both <= left:
+            token, step = token - 1, step - 1
+        elif up <= left:
+            token -= 1
+        else:
+            step -= 1
+    return path[::-1]

@@ -1,0 +1,252 @@
+"""Whisper computed here: the encoder in onnxruntime, the decoder and its search in numpy.
+
+Every window is heard as the model was trained to hear it, padded to 30 seconds. The weights are
+those of the model folder, in 32-bit floating point.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Semaphore
+from typing import Final, TypedDict
+
+import numpy as np
+
+from stretto.contexts.core.errors import EngineUnavailable, TransientEngineFailure
+from stretto.contexts.processing.adapters.whisper.alignment import path_through
+from stretto.contexts.processing.adapters.whisper.beam_search import (
+    Rules,
+    Search,
+    Text,
+    Window,
+)
+from stretto.contexts.processing.adapters.whisper.decoder import (
+    POSITIONS,
+    Decoder,
+    Listening,
+    softmax,
+)
+from stretto.contexts.processing.adapters.whisper.encoder import Encoder
+from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES, HOP, log_mel
+from stretto.contexts.processing.adapters.whisper.memory import (
+    return_large_blocks,
+    share_one_heap,
+)
+from stretto.contexts.processing.adapters.whisper.quality import (
+    MOST_TOKENS_PER_SECOND,
+    Candidate,
+)
+from stretto.contexts.processing.adapters.whisper.runtime import Alignment, Device
+from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
+from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
+from stretto.contexts.processing.model import CancelToken, Samples
+
+WINDOWS_AT_ONCE: Final = 5
+FRAMES_PER_STEP: Final = 2
+LANE_PATIENCE_S: Final = 0.1
+MULTILINGUAL_TOKENS: Final = 51_865
+"""Models of English alone have a token less."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """A batch of windows: the encoder's output, one array for each, how many steps of it carry
+    sound, and the texts that were found in them."""
+
+    runtime: NativeRuntime
+    windows: list[Array]
+    steps: list[int]
+    texts: list[dict[tuple[int, ...], Text]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.texts = [{} for _ in self.windows]
+
+    @property
+    def size(self) -> int:
+        return len(self.windows)
+
+    def languages(self) -> list[list[tuple[str, float]]]:
+        tokens = self.runtime.vocabulary.languages
+        found = []
+        for window in self.windows:
+            rows = self.runtime.decoder.rows(1, positions=1)
+            rows.open()
+            start = np.array([self.runtime.vocabulary.start_token])
+            listening = Listening(self.runtime.decoder.listen(window), [0], 0)
+            logits, _ = self.runtime.decoder.step(rows, start, [listening])
+            odds = logits[0, list(tokens.values())]
+            softmax(odds)
+            pairs = zip(tokens, odds.tolist(), strict=True)
+            found.append(sorted(pairs, key=lambda pair: -pair[1]))
+        return found
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        cancel: CancelToken,
+        *,
+        temperature: float = 0.0,
+    ) -> list[Candidate]:
+        search = Search(
+            self.runtime.decoder,
+            self.runtime.rules,
+            temperature=temperature,
+            cancelled=cancel.raise_if_cancelled,
+        )
+        with self.runtime.lane(cancel):
+            windows = [self._window(number, prompt) for number, prompt in enumerate(prompts)]
+            _run(search, windows)
+        return [
+            self._candidate(number, window, temperature) for number, window in enumerate(windows)
+        ]
+
+    def align(
+        self,
+        start: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        frames: Sequence[int],
+    ) -> list[Alignment]:
+        prompt = self.runtime.vocabulary.prompt(start, "", timestamps=False)
+        found: list[Alignment] = []
+        for number, said in enumerate(tokens):
+            text = self.texts[number].get(tuple(said))
+            if text is None:
+                window = self._window(number, prompt, forced=said)
+                with self.runtime.lane(CancelToken()):
+                    _run(Search(self.runtime.decoder, self.runtime.rules), [window])
+                text = window.best
+            steps = max(1, frames[number] // FRAMES_PER_STEP)
+            attention = np.stack(text.attention, axis=1)[..., :steps]
+            probabilities = np.exp(text.log_probabilities[: len(said)]).tolist()
+            found.append((path_through(attention), probabilities))
+        return found
+
+    def _window(
+        self,
+        number: int,
+        prompt: Sequence[int],
+        *,
+        forced: Sequence[int] | None = None,
+    ) -> Window:
+        steps = self.steps[number]
+        most = int(MOST_TOKENS_PER_SECOND * (steps / 50 + 2))
+        return Window(
+            heard=self.runtime.decoder.listen(self.windows[number]),
+            steps=steps,
+            prompt=prompt,
+            start=list(prompt).index(self.runtime.vocabulary.start_token),
+            most_tokens=min(most, POSITIONS - len(prompt) - 1),
+            forced=forced,
+        )
+
+    def _candidate(self, number: int, window: Window, temperature: float) -> Candidate:
+        best = window.best
+        self.texts[number][tuple(best.tokens)] = best
+        return Candidate(
+            tokens=tuple(best.tokens),
+            text=self.runtime.vocabulary.text(best.tokens),
+            log_probability=best.mean,
+            no_speech_probability=window.no_speech,
+            temperature=temperature,
+        )
+
+
+class Config(TypedDict, total=False):
+    """What is used of a model folder's ``config.json``."""
+
+    alignment_heads: list[list[int]]
+    suppress_ids: list[int]
+    suppress_ids_begin: list[int]
+
+
+class NativeRuntime:
+    """One loaded model on the processor."""
+
+    second_pass = ((0.2, False), (0.4, False), (0.6, False), (0.8, False), (1.0, False))
+    batch_frames = WINDOWS_AT_ONCE * FULL_FRAMES
+
+    def __init__(self, folder: Path, device: Device) -> None:
+        share_one_heap()
+        return_large_blocks()
+        _one_thread_for_each_product()
+        weights = Weights(folder / "model.bin")
+        config = _config(folder)
+        self.vocabulary = Vocabulary(folder)
+        self._mel_bands = int(weights["encoder/conv1/weight"].shape[1])
+        self._encoder = Encoder(weights)
+        layers, heads = weights.layers("decoder"), weights.number("decoder/num_heads")
+        following = config.get("alignment_heads") or [
+            [layer, head] for layer in range(layers // 2, layers) for head in range(heads)
+        ]
+        self.decoder = Decoder(weights, alignment_heads=following)
+        self.multilingual = self.decoder.vocabulary_size >= MULTILINGUAL_TOKENS
+        self.rules = _rules(self.vocabulary, config, self.decoder.vocabulary_size)
+        weights.forget()
+        # While some decode, others encode: each lane holds what its windows sound like, 18 MB each.
+        self._lanes = Semaphore(max(1, device.workers // 2))
+
+    def padded_frames(self, longest: int) -> int:
+        return FULL_FRAMES
+
+    @contextmanager
+    def lane(self, cancel: CancelToken) -> Iterator[None]:
+        """A place to decode in. Raises Cancelled while it waits for one."""
+        while not self._lanes.acquire(timeout=LANE_PATIENCE_S):
+            cancel.raise_if_cancelled()
+        try:
+            yield
+        finally:
+            self._lanes.release()
+
+    def encode(self, windows: Sequence[Samples], frames: int, cancel: CancelToken) -> Heard:
+        encoded = []
+        for samples in windows:
+            cancel.raise_if_cancelled()
+            encoded.append(self._encoder(log_mel(samples, frames, bands=self._mel_bands)))
+        steps = [len(samples) // HOP // FRAMES_PER_STEP for samples in windows]
+        return Heard(self, encoded, steps)
+
+
+def _run(search: Search, windows: Sequence[Window]) -> None:
+    try:
+        search.run(windows)
+    except MemoryError as cause:
+        raise TransientEngineFailure("The engine ran out of memory.") from cause
+    for window in windows:
+        window.heard = ()
+
+
+def _config(folder: Path) -> Config:
+    try:
+        found: Config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as cause:
+        raise EngineUnavailable(
+            f"The model in {folder} has no readable config.json ({cause}); install it again."
+        ) from cause
+    return found
+
+
+def _rules(vocabulary: Vocabulary, config: Config, size: int) -> Rules:
+    """Only text and the end may be said, without the symbols that the model's makers ruled out,
+    and a text does not begin with a blank or its end (Whisper's ``suppress_blank``)."""
+    always, first = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    always[config.get("suppress_ids", [])] = -np.inf
+    always[vocabulary.end_of_text + 1 :] = -np.inf
+    first[config.get("suppress_ids_begin", [])] = -np.inf
+    return Rules(
+        always=always,
+        first=first,
+        end=vocabulary.end_of_text,
+        no_speech=vocabulary.no_speech_token,
+    )
+
+
+def _one_thread_for_each_product() -> None:
+    """Windows are decoded side by side already; numpy's threads would only compete with them."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, user_api="blas")
