@@ -49,7 +49,7 @@ class TableDecoder:
                 for token, probability in self.opinions[number](said).items():
                     logits[row, token] = np.log(probability)
         rows.lengths[: rows.count] += 1
-        attention = [[np.full((1, 4), tokens[row], np.float16)] for row in range(rows.count)]
+        attention = [[np.full((1, 4), tokens[row], np.float32)] for row in range(rows.count)]
         return logits, attention
 
 

@@ -32,10 +32,10 @@ def path_through(attention: Array) -> list[tuple[int, int]]:
     """
     if attention.shape[1] == 0 or attention.shape[2] == 0:
         return []
-    attention = attention.astype(np.float32)
     spread = attention.std(axis=1, keepdims=True)
     normal = (attention - attention.mean(axis=1, keepdims=True)) / np.maximum(spread, 1e-10)
-    return warped(-_smoothed(normal).mean(axis=0))
+    # Token by token: what is being exchanged stays in the processor's cache.
+    return warped(-np.stack([_smoothed(token).mean(axis=0) for token in normal.swapaxes(0, 1)]))
 
 
 def _smoothed(values: Array) -> Array:
@@ -43,7 +43,8 @@ def _smoothed(values: Array) -> Array:
     half, steps = SMOOTHING // 2, values.shape[-1]
     if steps <= half:
         return values
-    padded = np.pad(values, ((0, 0), (0, 0), (half, half)), mode="reflect")
+    around = [(0, 0)] * (values.ndim - 1) + [(half, half)]
+    padded = np.pad(values, around, mode="reflect")
     places = [padded[..., shift : shift + steps] for shift in range(SMOOTHING)]
     for low, high in MEDIAN_OF_SEVEN:
         smaller = np.minimum(places[low], places[high])

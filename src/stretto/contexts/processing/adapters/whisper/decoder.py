@@ -125,7 +125,6 @@ class Decoder:
         self._depth = self.width // self._heads
         self._layers = [_layer(weights, n, self._depth) for n in range(weights.layers("decoder"))]
         self._last = _normalisation(weights, "decoder/layer_norm")
-        # Reading it along the vocabulary is twice as fast as across.
         self._projection = np.ascontiguousarray(weights.floats("decoder/projection/weight").T)
         self._following: dict[int, list[int]] = {}
         for layer, head in alignment_heads:
@@ -218,7 +217,7 @@ class Decoder:
                 softmax(weights)
                 np.matmul(weights, values, out=found[row])
                 if following:
-                    attention[row].append(weights[following, 0, : window.steps].astype(np.float16))
+                    attention[row].append(weights[following, 0, : window.steps])
         return layer.cross_out(found.reshape(len(x), self.width))
 
 
@@ -249,7 +248,8 @@ def _layer(weights: Weights, number: int, depth: int) -> Layer:
     place = f"decoder/layer_{number}"
 
     def linear(name: str) -> Linear:
-        weight = weights.floats(f"{place}/{name}/weight").T
+        # For few rows, a product along the outputs is twice as fast as one across them.
+        weight = np.ascontiguousarray(weights.floats(f"{place}/{name}/weight").T)
         return Linear(weight, weights.floats(f"{place}/{name}/bias"))
 
     self_in, cross_queries = linear("self_attention/linear_0"), linear("attention/linear_0")
