@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stretto.contexts.processing.adapters.whisper.projection import Projection
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 EPSILON: Final = np.float32(1e-5)
@@ -75,7 +76,7 @@ class Rows:
         self.lengths = np.zeros(most, np.int64)
         self.count = 0
         # Megabytes that every step needs; asking the system for them anew would cost more.
-        self.logits, self.scratch = np.empty((2, most, tokens), np.float32)
+        self.scratch = np.empty((most, tokens), np.float32)
 
     def open(self) -> int:
         """A row that has said nothing."""
@@ -125,14 +126,14 @@ class Decoder:
         self._depth = self.width // self._heads
         self._layers = [_layer(weights, n, self._depth) for n in range(weights.layers("decoder"))]
         self._last = _normalisation(weights, "decoder/layer_norm")
-        self._projection = np.ascontiguousarray(weights.floats("decoder/projection/weight").T)
+        self._projection = Projection(weights.floats("decoder/projection/weight"))
         self._following: dict[int, list[int]] = {}
         for layer, head in alignment_heads:
             self._following.setdefault(int(layer), []).append(int(head))
 
     @property
     def vocabulary_size(self) -> int:
-        return int(self._projection.shape[1])
+        return self._projection.tokens
 
     def rows(self, most: int, *, positions: int = POSITIONS) -> Rows:
         return Rows(
@@ -175,8 +176,7 @@ class Decoder:
             x += self._hear(layer, number, x, windows, following, attention)
             x += layer.feed_out(gelu(layer.feed_in(layer.before_feed(x))))
         rows.lengths[:count] += 1
-        logits = np.matmul(self._last(x), self._projection, out=rows.logits[:count])
-        return logits, attention
+        return self._projection(self._last(x)), attention
 
     def _embedded(self, tokens: npt.NDArray[np.int64]) -> Array:
         found: Array = np.asarray(self._embedding[tokens]).astype(np.float32)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from stretto.contexts.core.errors import EngineUnavailable
 from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
+from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 EPSILON: Final = 1e-5
@@ -18,7 +18,7 @@ class Encoder:
 
     def __init__(self, weights: Weights) -> None:
         self._position = weights.floats("encoder/position_encodings/encodings")
-        self._session = _session(_model(weights))
+        self._session = opened(_model(weights))
 
     def __call__(self, mel: Array) -> Array:
         """``mel`` of shape (bands, frames), frames even and at most 3000; answers with shape
@@ -81,21 +81,3 @@ def _linear(graph: Graph, weights: Weights, x: str, place: str) -> str:
 def _normalised(graph: Graph, weights: Weights, x: str, place: str) -> str:
     scale, shift = (graph.constant(weights.floats(f"{place}/{p}")) for p in ("gamma", "beta"))
     return graph.node("LayerNormalization", x, scale, shift, epsilon=EPSILON)
-
-
-def _session(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    # Windows are encoded side by side already.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    # All windows are of one size, so what an arena holds on to is what the next window needs.
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as cause:  # onnxruntime's errors share no class of their own
-        raise EngineUnavailable(
-            f"onnxruntime cannot compute the encoder ({cause}). "
-            'Install it again with: pip install "stretto[local]"'
-        ) from cause

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
-
-from stretto.contexts.processing.adapters.whisper.weights import Array
+import numpy.typing as npt
 
 IR_VERSION: Final = 8
 OPSET: Final = 17
@@ -19,6 +18,10 @@ MICROSOFT: Final = "com.microsoft"
 """The domain of onnxruntime's own operators, such as Gelu and MultiHeadAttention."""
 
 FLOAT: Final = 1
+BYTE: Final = 2
+ELEMENTS: Final = {"float32": FLOAT, "uint8": BYTE, "int8": 3}
+"""Element types by their numpy names."""
+
 INTEGER_ATTRIBUTE, FLOAT_ATTRIBUTE, INTEGERS_ATTRIBUTE = 2, 1, 7
 
 Attribute = int | float | Sequence[int]
@@ -31,13 +34,14 @@ class Graph:
         self._nodes: list[bytes] = []
         self._constants: list[bytes] = []
 
-    def constant(self, value: Array) -> str:
+    def constant(self, value: npt.NDArray[np.generic]) -> str:
+        """``value`` is of 32-bit floats or of bytes, with or without a sign."""
         name = f"constant_{len(self._constants)}"
         self._constants.append(
             b"".join(_number(1, size) for size in value.shape)
-            + _number(2, FLOAT)
+            + _number(2, ELEMENTS[value.dtype.name])
             + _text(8, name)
-            + _bytes(9, np.ascontiguousarray(value, dtype="<f4").tobytes())
+            + _bytes(9, value.tobytes())
         )
         return name
 

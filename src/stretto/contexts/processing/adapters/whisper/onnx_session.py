@@ -1,0 +1,25 @@
+"""Opens a graph in onnxruntime, to be run on the thread that calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stretto.contexts.core.errors import EngineUnavailable
+
+
+def opened(model: bytes) -> Any:
+    """An onnxruntime.InferenceSession. Raises EngineUnavailable when the graph cannot be run."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Windows are worked on side by side already.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # onnxruntime's errors share no class of their own
+        raise EngineUnavailable(
+            f"onnxruntime cannot compute the model ({cause}). "
+            'Install it again with: pip install "stretto[local]"'
+        ) from cause
