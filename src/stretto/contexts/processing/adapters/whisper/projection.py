@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from stretto.contexts.processing.adapters.whisper.onnx_graph import BYTE, FLOAT, Graph
 from stretto.contexts.processing.adapters.whisper.onnx_session import opened
@@ -20,6 +21,7 @@ MIDDLE: Final = 128
 """Inputs are bytes without a sign around 128, which is what the processor multiplies fastest."""
 
 SMALLEST_SCALE: Final = np.float32(1e-12)
+BLOCK_TOKENS: Final = 4096
 
 
 class Projection:
@@ -38,7 +40,8 @@ class Projection:
 
 
 def _model(weight: Array) -> bytes:
-    scales = np.maximum(np.abs(weight).max(axis=1) / LARGEST, SMALLEST_SCALE)
+    largest_weights = np.maximum(weight.max(axis=1), -weight.min(axis=1))
+    scales = np.maximum(largest_weights / LARGEST, SMALLEST_SCALE)
     graph = Graph()
     largest = graph.node("ReduceMax", graph.node("Abs", "rows"), axes=[1], keepdims=1)
     scale = graph.node("Div", largest, graph.constant(np.array(LARGEST)))
@@ -48,10 +51,19 @@ def _model(weight: Array) -> bytes:
     total = graph.node(
         "MatMulInteger",
         graph.node("Cast", shifted, to=BYTE),
-        graph.constant(np.round(weight / scales[:, None]).astype(np.int8).T),
+        graph.constant(_in_bytes(weight, scales).T),
         graph.constant(np.array(MIDDLE, np.uint8)),
     )
     scaled = graph.node("Mul", graph.node("Cast", total, to=FLOAT), graph.constant(scales))
     return graph.model(
         inputs={"rows": ["rows", weight.shape[1]]}, output=graph.node("Mul", scaled, scale)
     )
+
+
+def _in_bytes(weight: Array, scales: Array) -> npt.NDArray[np.int8]:
+    """Block by block: the whole of it in floats once more would be the largest thing in memory."""
+    found = np.empty(weight.shape, np.int8)
+    for start in range(0, len(weight), BLOCK_TOKENS):
+        block = slice(start, start + BLOCK_TOKENS)
+        found[block] = np.round(weight[block] / scales[block, None])
+    return found
