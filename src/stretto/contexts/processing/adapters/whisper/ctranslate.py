@@ -20,7 +20,7 @@ from stretto.contexts.processing.adapters.whisper.features import (
     FULL_FRAMES,
     log_mel,
 )
-from stretto.contexts.processing.adapters.whisper.memory import give_back_memory, share_one_heap
+from stretto.contexts.processing.adapters.whisper.memory import share_one_heap
 from stretto.contexts.processing.adapters.whisper.quality import Candidate
 from stretto.contexts.processing.adapters.whisper.runtime import Alignment, Device
 from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
@@ -165,7 +165,6 @@ class Heard:
     ) -> list[Alignment]:
         said = [list(t) for t in tokens]
         results = _run(self.model.align, self.value, list(start), said, list(frames))
-        give_back_memory()
         return [
             ([(int(a), int(b)) for a, b in r.alignments], [float(p) for p in r.text_token_probs])
             for r in results

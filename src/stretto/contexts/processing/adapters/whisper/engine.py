@@ -28,6 +28,7 @@ from stretto.contexts.processing.adapters.whisper.decoding import (
     window_of,
 )
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
+from stretto.contexts.processing.adapters.whisper.memory import give_back_memory
 from stretto.contexts.processing.adapters.whisper.runtime import (
     Device,
     LazyRuntime,
@@ -211,6 +212,7 @@ class WhisperEngine:
         try:
             for future in as_completed(running):
                 recognitions = future.result()
+                give_back_memory()
                 yield running[future], recognitions
         finally:
             for future in running:

@@ -45,7 +45,7 @@ from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 from stretto.contexts.processing.model import CancelToken, Samples
 
-WINDOWS_AT_ONCE: Final = 5
+WINDOWS_AT_ONCE: Final = 4
 FRAMES_PER_STEP: Final = 2
 LANE_PATIENCE_S: Final = 0.1
 MULTILINGUAL_TOKENS: Final = 51_865

@@ -15,6 +15,7 @@ def opened(model: bytes) -> Any:
     # Windows are worked on side by side already.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
