@@ -18,7 +18,8 @@ from stretto.contexts.processing.adapters.whisper.weights import Array
 
 LARGEST: Final = np.float32(127)
 MIDDLE: Final = 128
-"""Inputs are bytes without a sign around 128, which is what the processor multiplies fastest."""
+"""Inputs and weights are bytes around 128. With signed weights, processors without VNNI add two
+products in 16 bits, which do not always fit."""
 
 SMALLEST_SCALE: Final = np.float32(1e-12)
 BLOCK_TOKENS: Final = 4096
@@ -48,11 +49,13 @@ def _model(weight: Array) -> bytes:
     scale = graph.node("Max", scale, graph.constant(np.array(SMALLEST_SCALE)))
     steps = graph.node("Round", graph.node("Div", "rows", scale))
     shifted = graph.node("Add", steps, graph.constant(np.array(MIDDLE, np.float32)))
+    middle = graph.constant(np.array(MIDDLE, np.uint8))
     total = graph.node(
         "MatMulInteger",
         graph.node("Cast", shifted, to=BYTE),
         graph.constant(_in_bytes(weight, scales).T),
-        graph.constant(np.array(MIDDLE, np.uint8)),
+        middle,
+        middle,
     )
     scaled = graph.node("Mul", graph.node("Cast", total, to=FLOAT), graph.constant(scales))
     return graph.model(
@@ -60,10 +63,10 @@ def _model(weight: Array) -> bytes:
     )
 
 
-def _in_bytes(weight: Array, scales: Array) -> npt.NDArray[np.int8]:
+def _in_bytes(weight: Array, scales: Array) -> npt.NDArray[np.uint8]:
     """Block by block: the whole of it in floats once more would be the largest thing in memory."""
-    found = np.empty(weight.shape, np.int8)
+    found = np.empty(weight.shape, np.uint8)
     for start in range(0, len(weight), BLOCK_TOKENS):
         block = slice(start, start + BLOCK_TOKENS)
-        found[block] = np.round(weight[block] / scales[block, None])
+        found[block] = np.round(weight[block] / scales[block, None]) + MIDDLE
     return found

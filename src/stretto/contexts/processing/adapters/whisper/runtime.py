@@ -19,6 +19,9 @@ from stretto.contexts.processing.model import CancelToken, Samples
 
 INSTALL_HINT: Final = 'Install it with: pip install "stretto[local]"'
 MOST_WORKERS: Final = 8
+CUDA_DRIVERS: Final = ("/dev/nvidiactl", "/dev/dxg")
+"""Where Linux, and Linux inside Windows, show the driver of a graphics card."""
+
 NATIVE: Final = "native"
 CTRANSLATE: Final = "ctranslate2"
 NATIVE_UP_TO_BYTES: Final = 200_000_000
@@ -129,7 +132,7 @@ def choose_device(folder: Path, *, device: str, compute_type: str, workers: int)
 
 def _cuda_devices(device: str) -> int:
     """Looked for only where the kernel has a driver: asking means loading CTranslate2."""
-    if device != "auto" or not Path("/dev/nvidiactl").exists():
+    if device != "auto" or not any(Path(place).exists() for place in CUDA_DRIVERS):
         return 0
     import ctranslate2
 
