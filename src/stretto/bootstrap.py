@@ -16,7 +16,9 @@ from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
+from stretto.contexts.database.adapters.schema import SchemaGuard
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.processing.adapters.energy import EnergyDetector
 from stretto.contexts.processing.adapters.models import ModelLibrary
 from stretto.contexts.processing.adapters.pyav import PyAvReader
@@ -28,9 +30,14 @@ from stretto.contexts.processing.orchestrator import ParallelOrchestrator
 from stretto.contexts.processing.ports import EngineConfiguration
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
+from stretto.migrations import REVISIONS
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from stretto.contexts.database.adapters.postgresql import PostgresDatabase
+    from stretto.contexts.database.pool import ConnectionPoolManager
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 __all__ = ["build", "build_engine", "build_model_library", "engine_names", "load_settings"]
@@ -74,6 +81,73 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         language=settings.language,
         shut_down=database.close,
     )
+
+
+def build_database(settings: Settings) -> SqliteDatabase | PostgresDatabase:
+    """The database of ``settings``; nothing is opened before its first use.
+
+    A SQLite file is brought up to date by then; a PostgreSQL has to be: `stretto db upgrade`.
+    """
+    if settings.database_address is None:
+        path = settings.database_path
+        guard = SchemaGuard(
+            revisions=REVISIONS,
+            dialect=Dialect.SQLITE,
+            place=str(path),
+            upgrade=lambda: upgrade_database(settings),
+        )
+        return SqliteDatabase(path, prepare=guard)
+    from stretto.contexts.database.adapters.postgresql import PostgresDatabase
+
+    return PostgresDatabase(
+        build_pool(settings),
+        place=place_of(settings),
+        prepare=SchemaGuard(
+            revisions=REVISIONS,
+            dialect=Dialect.POSTGRESQL,
+            place=place_of(settings),
+        ),
+    )
+
+
+def build_pool(settings: Settings) -> ConnectionPoolManager[sa.Connection]:
+    """The connections to the PostgreSQL of ``settings``, and how they are used."""
+    from stretto.contexts.database.adapters.postgresql import SqlAlchemyPool
+    from stretto.contexts.database.pool import ConnectionPoolManager
+
+    place, size = place_of(settings), settings.pool_size
+    pool = SqlAlchemyPool(build_engine_of_database(settings), place=place)
+    return ConnectionPoolManager(pool, size=size, place=place)
+
+
+def build_engine_of_database(settings: Settings) -> sa.Engine:
+    """The same database for those who work with SQLAlchemy; whoever asks for it disposes of it."""
+    from stretto.contexts.database.adapters import engines
+
+    if settings.database_address is None:
+        return engines.sqlite_engine(SqliteDatabase(settings.database_path))
+    return engines.postgres_engine(settings.database_address, size=settings.pool_size)
+
+
+def upgrade_database(settings: Settings) -> None:
+    """Bring the tables to the newest revision. Raises StorageFull and StorageUnavailable."""
+    from sqlalchemy.exc import DBAPIError
+
+    from stretto.contexts.database.adapters.explaining import explained
+    from stretto.migrations import runner
+
+    engine = build_engine_of_database(settings)
+    try:
+        runner.upgrade(engine)
+    except DBAPIError as error:
+        raise explained(error, place=place_of(settings)) from error
+    finally:
+        engine.dispose()
+
+
+def place_of(settings: Settings) -> str:
+    """Where the database is, as it may be shown."""
+    return str(settings.database_address or settings.database_path)
 
 
 def build_cache(database: SqliteDatabase, events: EventBus) -> MultiLevelCache:

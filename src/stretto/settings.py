@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
+from stretto.contexts.database.model import ConnectionString, PoolSize
 
 PREFIX: Final = "STRETTO_"
 FILE_NAME: Final = "stretto.toml"
@@ -56,6 +57,13 @@ def _is_no_file(path: Path) -> bool:
         return not path.is_file()
     except OSError:  # whoever writes there will say what is wrong with it
         return True
+
+
+def _is_database(url: str) -> bool:
+    try:
+        return not url or bool(ConnectionString.parse(url))
+    except InvalidOption:
+        return False
 
 
 def _is_language(code: str) -> bool:
@@ -144,6 +152,40 @@ class Settings:
             check=lambda level: level in LOG_LEVELS,
         ),
     )
+    database_url: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "The database of a team; empty means SQLite in the home folder. See "
+            "[Databases](../howto/databases.md).",
+            allowed="empty or postgresql+psycopg://user:password@host:5432/database",
+            check=_is_database,
+        ),
+    )
+    database_pool_min: int = field(
+        default=1,
+        metadata=_about(
+            "Connections to PostgreSQL that are opened at once.",
+            allowed="a whole number from 0 to 1000, and at most database_pool_max",
+            check=lambda count: 0 <= count <= 1000,
+        ),
+    )
+    database_pool_max: int = field(
+        default=10,
+        metadata=_about(
+            "Connections to PostgreSQL that a process keeps open at most.",
+            allowed="a whole number from 1 to 1000",
+            check=lambda count: 1 <= count <= 1000,
+        ),
+    )
+    database_pool_overflow: int = field(
+        default=5,
+        metadata=_about(
+            "Connections that are opened besides in a rush, and closed after it.",
+            allowed="a whole number from 0 to 1000",
+            check=lambda count: 0 <= count <= 1000,
+        ),
+    )
     offline: bool = field(
         default=False,
         metadata=_about(
@@ -160,6 +202,21 @@ class Settings:
             right_type = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
             if not (right_type and one.metadata["check"](value)):
                 raise _wrong(one, value)
+        if self.database_pool_min > self.database_pool_max:
+            raise _wrong(_FIELDS["database_pool_min"], self.database_pool_min)
+
+    @property
+    def database_address(self) -> ConnectionString | None:
+        """None means: the SQLite file at ``database_path``."""
+        return ConnectionString.parse(self.database_url) if self.database_url else None
+
+    @property
+    def pool_size(self) -> PoolSize:
+        return PoolSize(
+            minimum=self.database_pool_min,
+            maximum=self.database_pool_max,
+            overflow=self.database_pool_overflow,
+        )
 
     @property
     def database_path(self) -> Path:
@@ -204,7 +261,8 @@ def _kind(one: Field[Any]) -> type:
 
 
 def _wrong(one: Field[Any], value: object, *, where: str = "") -> InvalidOption:
-    shown = repr(str(value) if isinstance(value, Path) else value)
+    # a field that is not shown with the others holds a secret
+    shown = repr(str(value) if isinstance(value, Path) else value) if one.repr else "what it is"
     name = where or variable_of(one.name)
     return InvalidOption(f"{name} must be {one.metadata['allowed']}, not {shown[:80]}.")
 
@@ -228,6 +286,8 @@ def _coerced(one: Field[Any], value: Any) -> Any:
         return _absolute(one, value)
     if one.name == "model" and isinstance(value, Path):
         return str(value)
+    if one.name == "database_url" and isinstance(value, str) and value:
+        ConnectionString.parse(value)  # its sentence says more than ours
     if one.name == "log_level" and isinstance(value, str):
         return value.upper()
     if one.name in {"device", "compute_type"} and isinstance(value, str):

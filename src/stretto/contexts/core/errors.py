@@ -3,12 +3,14 @@
 StrettoError
 ├── InvalidRequest            the caller asked for something that cannot be   (never retry)
 │   ├── InvalidIdentifier · InvalidHash · InvalidLanguage · InvalidOption
-│   └── UnknownEngine · UnknownModel
+│   └── UnknownEngine · UnknownModel · UnknownTranscript
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
 │   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
 ├── Unavailable               this machine cannot do it now                   (a retry may help)
-│   ├── EngineUnavailable · StorageUnavailable · StorageFull
+│   ├── EngineUnavailable · StorageFull
+│   ├── StorageUnavailable
+│   │   └── StorageBusy                                                       (retry soon)
 │   └── OutputNotWritable
 ├── EngineFailure             an engine gave up on one piece of audio
 │   └── TransientEngineFailure                                                (retry helps)
@@ -64,6 +66,10 @@ class UnknownModel(InvalidRequest):
     """There is no model of that name."""
 
 
+class UnknownTranscript(InvalidRequest):
+    """There is no transcript of that id."""
+
+
 class UnusableMedia(StrettoError):
     """The file cannot be transcribed."""
 
@@ -110,6 +116,10 @@ class EngineUnavailable(Unavailable):
 
 class StorageUnavailable(Unavailable):
     """The database cannot be used."""
+
+
+class StorageBusy(StorageUnavailable):
+    """The database is busy. Try again in a moment."""
 
 
 class StorageFull(Unavailable):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stretto.contexts.core.identifiers import ChunkId, JobId, Timestamp, TranscriptId
+from stretto.contexts.core.identifiers import (
+    ChunkId,
+    FileHash,
+    JobId,
+    Timestamp,
+    TranscriptId,
+)
 from stretto.contexts.core.transcript import Segment, TranscriptStatus
 
 
@@ -103,6 +109,25 @@ class TranscriptRecalled(DomainEvent):
     """The file was known as a whole; nothing was computed."""
 
     transcript_id: TranscriptId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptKept(DomainEvent):
+    """It is in the database; ``version`` counts the transcripts of this file from 1."""
+
+    transcript_id: TranscriptId
+    file_hash: FileHash
+    version: int
+    status: TranscriptStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptDeleted(DomainEvent):
+    """Somebody wanted it gone; ``last_of_file`` says that its file has no other transcript."""
+
+    transcript_id: TranscriptId
+    file_hash: FileHash
+    last_of_file: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

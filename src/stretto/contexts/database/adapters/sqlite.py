@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.sqlite_errors import translate
-from stretto.contexts.database.model import JournalMode, journal_mode
+from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a transaction waits for another one before it gives up."""
@@ -24,7 +24,11 @@ class SqliteDatabase:
 
     Safe to use from many threads and processes at once; each thread has a connection of its own.
     All methods raise StorageFull when the disk is full and StorageUnavailable for other trouble.
+    ``prepare`` is called once, with a connection, before the first use: it looks at the tables and
+    brings them up to date where that is needed.
     """
+
+    dialect: Final = Dialect.SQLITE
 
     def __init__(
         self,
@@ -32,10 +36,13 @@ class SqliteDatabase:
         *,
         sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
+        prepare: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
         self.path = path.absolute()  # SQLite gives names such as ":memory:" a meaning of its own
         self._journal_mode = journal_mode(sqlite_version)
         self._busy_timeout_s = busy_timeout_s
+        self._prepare = prepare
+        self._preparing = threading.Lock()
         self._local = threading.local()
         self._owned: WeakSet[_Owned] = WeakSet()
         self._guard = threading.Lock()
@@ -47,7 +54,7 @@ class SqliteDatabase:
     def read(self) -> Generator[sqlite3.Connection, None, None]:
         """A connection to read from; each statement sees what was committed before it."""
         with self._translated():
-            owned = self._mine()
+            owned = self._prepared()
             with owned.lock:
                 self._raise_if_closed()
                 yield owned.connection
@@ -60,7 +67,7 @@ class SqliteDatabase:
         it is a part of that one.
         """
         with self._translated():
-            owned = self._mine()
+            owned = self._prepared()
             if owned.writing:
                 yield owned.connection
                 return
@@ -109,6 +116,20 @@ class SqliteDatabase:
                 f"{version}, this one knows {newest}). Upgrade Stretto or use another folder."
             )
         return version
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection with every guarantee of this file; whoever asks for it closes it."""
+        with self._translated():
+            return self._connect()
+
+    def _prepared(self) -> _Owned:
+        owned = self._mine()
+        if self._prepare is not None:
+            with self._preparing:
+                if self._prepare is not None:
+                    self._prepare(owned.connection)
+                    self._prepare = None
+        return owned
 
     def _mine(self) -> _Owned:
         owned: _Owned | None = getattr(self._local, "owned", None)

@@ -1,0 +1,130 @@
+"""The outbox in three tables: events, who has heard of them, and who may deliver."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from stretto.contexts.core.errors import StrettoError
+from stretto.contexts.core.events import DomainEvent
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.database.model import OutboxEvent
+from stretto.contexts.database.ports import DatabaseConnection
+
+logger = logging.getLogger(__name__)
+
+
+class Database(Protocol):
+    """Either of the two databases."""
+
+    def read(self) -> AbstractContextManager[Any]: ...
+
+    def write(self) -> AbstractContextManager[Any]: ...
+
+
+def append(connection: DatabaseConnection, stream: str, *events: DomainEvent) -> None:
+    """Write ``events`` in the transaction of ``connection``: with it they are there, or are not."""
+    for event in events:
+        connection.execute(
+            _APPEND,
+            {
+                "id": str(uuid.uuid4()),
+                "stream": stream,
+                "kind": type(event).__name__,
+                "payload": msgspec.json.encode(event).decode(),
+                "created_at": event.at.unix_s,
+            },
+        )
+
+
+def receive(connection: DatabaseConnection, consumer: str, event_id: str, now: Timestamp) -> bool:
+    """Whether ``consumer`` hears of the event for the first time.
+
+    In the transaction of the effect it makes the effect happen exactly once.
+    """
+    row: dict[str, str | int | float | bytes | None]
+    row = {"consumer": consumer, "event_id": event_id, "now": now.unix_s}
+    return connection.execute(_RECEIVE, row).rowcount == 1
+
+
+class SqlOutbox:
+    """Satisfies the ports Outbox and Receipts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lease(self, holder: str, *, now: Timestamp, seconds: float) -> bool:
+        with self._database.read() as connection:
+            # Nearly always there is nothing to deliver, and that is to cost no write.
+            if seconds > 0 and connection.execute(_ANY_WAITING).fetchone() is None:
+                return False
+        row = {"holder": holder, "now": now.unix_s, "until": now.unix_s + seconds}
+        with self._database.write() as connection:
+            return bool(connection.execute(_LEASE, row).rowcount == 1)
+
+    def waiting(self, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
+        with self._database.read() as connection:
+            rows = connection.execute(_WAITING, {"after": after, "limit": limit}).fetchall()
+        return tuple(_event(*row) for row in rows)
+
+    def delivered(self, numbers: Sequence[int], *, now: Timestamp) -> None:
+        rows = [{"number": number, "now": now.unix_s} for number in numbers]
+        if rows:
+            with self._database.write() as connection:
+                connection.executemany(_DELIVERED, rows)
+
+    def prune(self, *, before: Timestamp) -> int:
+        with self._database.write() as connection:
+            connection.execute(_PRUNE_RECEIPTS, {"before": before.unix_s})
+            return int(connection.execute(_PRUNE, {"before": before.unix_s}).rowcount)
+
+    def has(self, consumer: str, event_id: str) -> bool:
+        with self._database.read() as connection:
+            row = {"consumer": consumer, "event_id": event_id}
+            return connection.execute(_HAS_RECEIPT, row).fetchone() is not None
+
+    def add(self, consumer: str, event_id: str, *, now: Timestamp) -> None:
+        with self._database.write() as connection:
+            receive(connection, consumer, event_id, now)
+
+
+def _event(number: int, event_id: str, stream: str, kind: str, payload: str) -> OutboxEvent:
+    known = {one.__name__: one for one in DomainEvent.__subclasses__()}
+    event = None
+    try:
+        if kind in known:
+            event = msgspec.json.decode(payload.encode(), type=known[kind])
+    except (msgspec.MsgspecError, StrettoError, ValueError):
+        logger.warning("The event %s of the outbox cannot be read.", event_id)
+    return OutboxEvent(number=number, id=event_id, stream=stream, kind=kind, event=event)
+
+
+_APPEND: Final = """
+    INSERT INTO outbox_event (id, stream, kind, payload, created_at)
+    VALUES (:id, :stream, :kind, :payload, :created_at)
+"""
+_ANY_WAITING: Final = "SELECT number FROM outbox_event WHERE delivered_at IS NULL LIMIT 1"
+_WAITING: Final = """
+    SELECT number, id, stream, kind, payload FROM outbox_event
+    WHERE delivered_at IS NULL AND number > :after ORDER BY number LIMIT :limit
+"""
+_DELIVERED: Final = "UPDATE outbox_event SET delivered_at = :now WHERE number = :number"
+_LEASE: Final = """
+    INSERT INTO outbox_lease (name, holder, until) VALUES ('relay', :holder, :until)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE outbox_lease.until <= :now OR outbox_lease.holder = excluded.holder
+"""
+_PRUNE: Final = "DELETE FROM outbox_event WHERE delivered_at < :before"
+_PRUNE_RECEIPTS: Final = "DELETE FROM outbox_receipt WHERE received_at < :before"
+_HAS_RECEIPT: Final = """
+    SELECT 1 FROM outbox_receipt WHERE consumer = :consumer AND event_id = :event_id
+"""
+_RECEIVE: Final = """
+    INSERT INTO outbox_receipt (consumer, event_id, received_at)
+    VALUES (:consumer, :event_id, :now) ON CONFLICT DO NOTHING
+"""

@@ -1,0 +1,170 @@
+"""One PostgreSQL: a pool of connections, short transactions, errors in sentences."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+import sqlalchemy.exc
+
+from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.database.adapters.postgresql_errors import translate
+from stretto.contexts.database.model import Dialect
+from stretto.contexts.database.ports import Value
+
+
+class Connections(Protocol):
+    """Lends connections; the pool manager does."""
+
+    def connection(self) -> AbstractContextManager[sa.Connection]: ...
+
+    def close(self) -> None: ...
+
+
+class PostgresDatabase:
+    """The database that ``pool`` leads to. Nothing is opened before the first use.
+
+    The twin of SqliteDatabase: safe to use from many threads and processes at once. All methods
+    raise StorageBusy when no connection is free, StorageFull and StorageUnavailable for the rest.
+    """
+
+    dialect: Final = Dialect.POSTGRESQL
+
+    def __init__(
+        self,
+        pool: Connections,
+        *,
+        place: str,
+        prepare: Callable[[PostgresConnection], None] | None = None,
+    ) -> None:
+        self.place = place
+        self.pool = pool
+        self._prepare = prepare
+        self._preparing = threading.Lock()
+        self._local = threading.local()
+        self._closed = False
+
+    @contextmanager
+    def read(self) -> Generator[PostgresConnection, None, None]:
+        """A connection to read from; each statement sees what was committed before it.
+
+        Inside a ``write`` of the same thread it sees what that one wrote.
+        """
+        with self._translated():
+            mine = self._writing()
+            if mine is not None:
+                yield mine
+                return
+            with self._connection() as connection:
+                yield PostgresConnection(connection.execution_options(isolation_level="AUTOCOMMIT"))
+
+    @contextmanager
+    def write(self) -> Generator[PostgresConnection, None, None]:
+        """A transaction: on the server's disk when the block ends, undone when the block raises.
+
+        Inside another ``write`` of the same thread it is a part of that one.
+        """
+        with self._translated():
+            mine = self._writing()
+            if mine is not None:
+                yield mine
+                return
+            with self._connection() as connection, connection.begin():
+                self._local.writing = PostgresConnection(connection)
+                try:
+                    yield self._local.writing
+                finally:
+                    self._local.writing = None
+
+    def close(self) -> None:
+        """Close all connections; later use is refused."""
+        self._closed = True
+        self.pool.close()
+
+    def _writing(self) -> PostgresConnection | None:
+        found: PostgresConnection | None = getattr(self._local, "writing", None)
+        return found
+
+    @contextmanager
+    def _connection(self) -> Generator[sa.Connection, None, None]:
+        if self._closed:
+            raise StorageUnavailable(f"The database {self.place} was closed; open it again.")
+        with self.pool.connection() as connection:
+            self._make_ready(connection)
+            yield connection
+
+    def _make_ready(self, connection: sa.Connection) -> None:
+        if self._prepare is None:
+            return
+        with self._preparing:
+            if self._prepare is not None:
+                self._prepare(PostgresConnection(connection))
+                connection.rollback()
+                self._prepare = None
+
+    @contextmanager
+    def _translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except sqlalchemy.exc.DBAPIError as error:
+            ours = translate(error, self.place)
+            if ours is None:
+                raise
+            raise ours from error
+
+
+class PostgresConnection:
+    """Takes the same SQL, with ``:name`` for values, as the standard library does for SQLite."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def execute(
+        self, statement: str, values: Mapping[str, Value] | None = None, /
+    ) -> sa.CursorResult[tuple[object, ...]]:
+        return self._connection.execute(_prepared(statement), dict(values or {}))
+
+    def executemany(self, statement: str, rows: Sequence[Mapping[str, Value]], /) -> None:
+        if rows:
+            self._connection.execute(_prepared(statement), [dict(row) for row in rows])
+
+
+class SqlAlchemyPool:
+    """SQLAlchemy's queue of connections as the pool manager wants it."""
+
+    def __init__(self, engine: sa.Engine, *, place: str) -> None:
+        self._engine = engine
+        self._place = place
+
+    def checkout(self) -> sa.Connection:
+        try:
+            return self._engine.connect()
+        except sqlalchemy.exc.TimeoutError as cause:
+            raise TimeoutError(str(cause)) from cause
+        except sqlalchemy.exc.DBAPIError as cause:
+            ours = translate(cause, self._place)
+            if ours is None:
+                raise
+            raise ours from cause
+
+    def give_back(self, connection: sa.Connection) -> None:
+        connection.close()
+
+    def counts(self) -> tuple[int, int]:
+        pool = self._engine.pool
+        assert isinstance(pool, sa.QueuePool)
+        return pool.checkedout(), pool.checkedin()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@lru_cache(maxsize=512)
+def _prepared(statement: str) -> sa.TextClause:
+    return sa.text(statement)

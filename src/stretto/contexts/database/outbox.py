@@ -1,0 +1,95 @@
+"""Delivers what was committed: at least once, in order for each job and transcript."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stretto.contexts.core.events import DomainEvent
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.database.model import OutboxEvent
+from stretto.contexts.database.ports import Outbox, Receipts
+
+PAGE: Final = 200
+LEASE_S: Final = 30.0
+KEPT_FOR_S: Final = 7 * 24 * 3600.0
+"""So long an event that was delivered, and who has heard of it, is remembered."""
+
+Consumer = Callable[[OutboxEvent], None]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """Who wants to hear of which kinds of events; ``name`` stays the same over restarts."""
+
+    name: str
+    kinds: tuple[type[DomainEvent], ...]
+    consumer: Consumer
+
+
+@dataclass(slots=True, kw_only=True)
+class OutboxRelay:
+    """One of them delivers at a time, whichever has the lease; the others find nothing to do.
+
+    A consumer that raises gets the event again in the next run, and the later events of that
+    stream wait for it; other streams go on. After a crash an event may come twice: a consumer
+    that minds remembers its id.
+    """
+
+    outbox: Outbox
+    receipts: Receipts
+    subscriptions: tuple[Subscription, ...]
+    clock: Callable[[], Timestamp]
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def run_once(self) -> int:
+        """Deliver what waits now. Returns how many events are done with; 0 without the lease."""
+        done, after = 0, 0
+        stuck: set[str] = set()
+        held = False
+        while self.outbox.lease(self.holder, now=self.clock(), seconds=LEASE_S):
+            held = True
+            page = self.outbox.waiting(after=after, limit=PAGE)
+            if not page:
+                break
+            delivered = [event.number for event in page if self._deliver(event, stuck)]
+            self.outbox.delivered(delivered, now=self.clock())
+            done += len(delivered)
+            after = page[-1].number
+        if held:
+            self.outbox.lease(self.holder, now=self.clock(), seconds=0.0)
+        if done:
+            self.outbox.prune(before=Timestamp(self.clock().unix_s - KEPT_FOR_S))
+        return done
+
+    def _deliver(self, event: OutboxEvent, stuck: set[str]) -> bool:
+        """Whether everybody has heard of it; otherwise its stream is stuck for this run."""
+        if event.stream in stuck:
+            return False
+        if event.event is None:
+            logger.warning("An event of the unknown kind %s waits for a newer Stretto.", event.kind)
+            stuck.add(event.stream)
+            return False
+        for subscription in self.subscriptions:
+            if isinstance(event.event, subscription.kinds) and not self._hand_over(
+                event, subscription
+            ):
+                stuck.add(event.stream)
+                return False
+        return True
+
+    def _hand_over(self, event: OutboxEvent, subscription: Subscription) -> bool:
+        if self.receipts.has(subscription.name, event.id):
+            return True
+        try:
+            subscription.consumer(event)
+        except Exception:
+            logger.exception("%s failed on %s; it gets it again.", subscription.name, event.kind)
+            return False
+        self.receipts.add(subscription.name, event.id, now=self.clock())
+        return True

@@ -1,0 +1,100 @@
+"""The tables of processing as SQLAlchemy sees them: what the migrations have to arrive at."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_REAL = sa.Float(53).with_variant(sa.REAL, "sqlite")
+
+
+transcript = sa.Table(
+    "transcript",
+    metadata,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("request_key", sa.Text, nullable=False),
+    sa.Column("file_hash", sa.Text, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("language", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("duration_s", _REAL, nullable=False),
+    sa.Column("created_at", _REAL, nullable=False),
+    sa.Column("engine", sa.Text, nullable=False),
+    sa.Column("speed", _REAL),
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False, server_default=sa.text("1")),
+    sa.Column("indexed", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Index("transcript_request", "request_key", "status", "created_at", "number"),
+    sa.Index("transcript_created_at", "created_at", "number"),
+    sa.Index("transcript_file_hash", "file_hash"),
+    sa.Index("transcript_language", "language", "created_at", "number"),
+    sa.Index("transcript_status", "status", "created_at", "number"),
+    sa.Index(
+        "transcript_speed",
+        "engine",
+        "created_at",
+        sqlite_where=sa.text("speed IS NOT NULL"),
+        postgresql_where=sa.text("speed IS NOT NULL"),
+    ),
+    sa.Index(
+        "transcript_unindexed",
+        "number",
+        sqlite_where=sa.text("indexed = 0"),
+        postgresql_where=sa.text("indexed = 0"),
+    ),
+)
+"""``version`` counts the transcripts of one file from 1; ``indexed`` is 0 until the segments of
+the document are rows of their own, and -1 where the document cannot be read."""
+
+segment = sa.Table(
+    "segment",
+    metadata,
+    sa.Column("number", _NUMBER, primary_key=True, autoincrement=True),
+    sa.Column(
+        "transcript",
+        _NUMBER,
+        sa.ForeignKey("transcript.number", ondelete="CASCADE", name="segment_transcript_fkey"),
+        nullable=False,
+    ),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("start_s", _REAL, nullable=False),
+    sa.Column("end_s", _REAL, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("stems", sa.Text, nullable=False),
+    sa.Column("words", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("transcript", "position", name="segment_place"),
+)
+"""``stems`` are the words as they are searched for, ``words`` their times (msgpack)."""
+
+audio_file = sa.Table(
+    "audio_file",
+    metadata,
+    sa.Column("file_hash", sa.Text, primary_key=True, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("duration_s", _REAL, nullable=False),
+    sa.Column("size_bytes", _NUMBER),
+    sa.Column("container", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("codec", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("bitrate_bps", _NUMBER),
+    sa.Column("first_seen_at", _REAL, nullable=False),
+    sa.Column("last_seen_at", _REAL, nullable=False),
+)
+
+processing_job = sa.Table(
+    "processing_job",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", _REAL, nullable=False),
+    sa.Column("updated_at", _REAL, nullable=False),
+    sa.Column("transcript_id", sa.Text),
+    sa.Column("error_kind", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("error", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Index("processing_job_created_at", "created_at", "id"),
+    sa.Index("processing_job_status", "status", "created_at", "id"),
+    sa.Index("processing_job_transcript", "transcript_id"),
+)

@@ -1,0 +1,66 @@
+"""Databases for every test that needs one: empty ones, and ones with the newest tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stretto.contexts.database.model import ConnectionString
+from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
+
+Place = Path | ConnectionString
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with postgres_server(tmp_path_factory.mktemp("postgres") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(server: Server) -> Iterator[str]:
+    with server.database() as address:
+        upgraded(address)
+        yield address.database
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sqlite")
+    upgraded(folder)
+    return folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where a database without tables is, once for each kind."""
+    if request.param == "sqlite":
+        home = tmp_path / "home"
+        home.mkdir()
+        yield home
+        return
+    server: Server = request.getfixturevalue("server")
+    with server.database() as address:
+        yield address
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where a database with the newest tables is, once for each kind."""
+    if request.param == "sqlite":
+        yield copied(request.getfixturevalue("sqlite_template"), tmp_path / "home")
+        return
+    server: Server = request.getfixturevalue("server")
+    template: Any = request.getfixturevalue("postgres_template")
+    with server.database(template=template) as address:
+        yield address
+
+
+@pytest.fixture
+def database(place: Place) -> Iterator[Database]:
+    database = opened(place)
+    yield database
+    database.close()
