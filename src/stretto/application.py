@@ -8,22 +8,108 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.bus import EventBus, Publish
+from stretto.contexts.core.errors import UnknownTranscript
+from stretto.contexts.core.events import TranscriptDeleted
 from stretto.contexts.core.identifiers import JobId, Language, TranscriptId
 from stretto.contexts.core.job import ProcessingJob
 from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.processing.jobs import ProcessingJobs
+from stretto.contexts.processing.library import Page, SearchHit, TranscriptSummary, Wanted
 from stretto.contexts.processing.model import CancelToken, PlanReport, ProcessingProgress
 from stretto.contexts.processing.service import ProcessingService
 
 
-class TranscriptLibrary(Protocol):
-    """Transcripts that were kept."""
+class TranscriptStore(Protocol):
+    """Transcripts that were kept, whole."""
 
     def get(self, transcript_id: TranscriptId) -> Transcript | None: ...
 
     def recent(self, limit: int) -> tuple[Transcript, ...]: ...
+
+
+class TranscriptLibrary(Protocol):
+    """Transcripts that were kept, as a list."""
+
+    def page(self, wanted: Wanted) -> Page: ...
+
+    def summary(self, transcript_id: TranscriptId) -> TranscriptSummary | None: ...
+
+    def delete(self, transcript_id: TranscriptId) -> TranscriptDeleted | None: ...
+
+
+class TranscriptSearch(Protocol):
+    """Finds words in all of them."""
+
+    def search(self, text: str, *, limit: int) -> tuple[SearchHit, ...]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """What was kept: to be listed, read, searched and deleted. Raises Unavailable for trouble with
+    the database; ``deliver`` hands over the events that were written with the changes."""
+
+    transcripts: TranscriptStore
+    library: TranscriptLibrary
+    words: TranscriptSearch
+    publish: Publish
+    deliver: Callable[[], int]
+    shut_down: Callable[[], None]
+
+    def page(self, wanted: Wanted) -> Page:
+        """The newest transcripts first; the page's ``next`` is the ``after`` of the following."""
+        return self.library.page(wanted)
+
+    def get(self, transcript_id: TranscriptId) -> Transcript:
+        """Raises UnknownTranscript."""
+        found = self.transcripts.get(transcript_id)
+        if found is None:
+            raise _unknown(transcript_id)
+        return found
+
+    def summary(self, transcript_id: TranscriptId) -> TranscriptSummary:
+        """Raises UnknownTranscript."""
+        found = self.library.summary(transcript_id)
+        if found is None:
+            raise _unknown(transcript_id)
+        return found
+
+    def search(self, text: str, *, limit: int = 20) -> tuple[SearchHit, ...]:
+        """Segments with all the words of ``text``, the best first; a phrase stands in quotation
+        marks, a beginning ends in ``*``. Raises InvalidOption for a text without a word."""
+        return self.words.search(text, limit=limit)
+
+    def delete(self, transcript_id: TranscriptId) -> None:
+        """The transcript and everything that came of it, in every table.
+
+        Raises UnknownTranscript.
+        """
+        event = self.library.delete(transcript_id)
+        if event is None:
+            raise _unknown(transcript_id)
+        self.publish(event)
+        self.deliver()
+
+    def close(self) -> None:
+        self.shut_down()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _unknown(transcript_id: TranscriptId) -> UnknownTranscript:
+    return UnknownTranscript(
+        f"There is no transcript {transcript_id}. See which there are: stretto transcripts list"
+    )
 
 
 def options_from(
@@ -38,17 +124,20 @@ def options_from(
 class Application:
     """Made by ``bootstrap.build``; close it, or use it in a ``with`` block.
 
-    ``database`` says where results are kept; ``language`` is the settings' word for recordings
-    whose language nobody gives (empty: find out).
+    ``database`` says where results are kept, as it may be shown; ``language`` is the settings' word
+    for recordings whose language nobody gives (empty: find out).
     """
 
     processing: ProcessingService
     jobs: ProcessingJobs
-    transcripts: TranscriptLibrary
+    archive: Archive
     events: EventBus
-    database: Path
+    database: str
     language: str
-    shut_down: Callable[[], None]
+
+    @property
+    def transcripts(self) -> TranscriptStore:
+        return self.archive.transcripts
 
     def transcribe(
         self,
@@ -110,7 +199,7 @@ class Application:
 
     def close(self) -> None:
         self.jobs.close()
-        self.shut_down()
+        self.archive.close()
 
     def __enter__(self) -> Self:
         return self

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import time
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Union
 
-from stretto.application import Application
+from stretto.application import Application, Archive
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
-from stretto.contexts.caching.adapters.sqlite import SqliteCacheStore
+from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.caching.model import CacheLevel
 from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
+from stretto.contexts.core.events import TranscriptDeleted
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
+from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.adapters.schema import SchemaGuard
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
-from stretto.contexts.database.model import Dialect
+from stretto.contexts.database.model import Dialect, OutboxEvent
+from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
+from stretto.contexts.processing.adapters.jobs import SqlJobStore
+from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
 from stretto.contexts.processing.adapters.pyav import PyAvReader
+from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.silero import SileroDetector
-from stretto.contexts.processing.adapters.sqlite import SqliteTranscriptStore
+from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.jobs import ProcessingJobs
 from stretto.contexts.processing.model import ConcurrencyLimit
 from stretto.contexts.processing.orchestrator import ParallelOrchestrator
@@ -40,7 +46,19 @@ if TYPE_CHECKING:
     from stretto.contexts.database.pool import ConnectionPoolManager
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
-__all__ = ["build", "build_engine", "build_model_library", "engine_names", "load_settings"]
+__all__ = [
+    "build",
+    "build_archive",
+    "build_engine",
+    "build_engine_of_database",
+    "build_model_library",
+    "build_pool",
+    "engine_names",
+    "load_settings",
+    "upgrade_database",
+]
+
+Database = Union[SqliteDatabase, "PostgresDatabase"]
 
 ENGINES: Final = "stretto.engines"
 MEMORY_CACHE_BYTES: Final = 32_000_000
@@ -56,9 +74,11 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """
     events = EventBus()
-    database = SqliteDatabase(settings.database_path)
-    cache = build_cache(database, events) if use_cache else NoCache()
-    transcripts = SqliteTranscriptStore(database)
+    database = build_database(settings)
+    memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
+    cache = build_cache(database, memory, events) if use_cache else NoCache()
+    transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
+    archive = build_archive(settings, database=database, events=events, memory=memory)
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
@@ -74,16 +94,53 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     )
     return Application(
         processing=processing,
-        jobs=ProcessingJobs(processing, publish=events.publish, clock=now),
-        transcripts=transcripts,
+        jobs=ProcessingJobs(
+            processing,
+            store=SqlJobStore(database, outbox=OutboxWriter(), clock=now),
+            publish=events.publish,
+            clock=now,
+        ),
+        archive=archive,
         events=events,
-        database=settings.database_path,
+        database=place_of(settings),
         language=settings.language,
+    )
+
+
+def build_archive(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    events: EventBus | None = None,
+    memory: MemoryCacheStore | None = None,
+) -> Archive:
+    """What was kept, without the means to make more of it; closing it closes the database."""
+    database = database or build_database(settings)
+    return Archive(
+        transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
+        library=SqlTranscriptLibrary(database, outbox=OutboxWriter(), clock=now),
+        words=SqlTranscriptSearch(database),
+        publish=(events or EventBus()).publish,
+        deliver=build_relay(database, memory).run_once,
         shut_down=database.close,
     )
 
 
-def build_database(settings: Settings) -> SqliteDatabase | PostgresDatabase:
+def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRelay:
+    """Delivers committed events to the parts of the program that have to act on them."""
+    outbox, answers = SqlOutbox(database), SqlCacheStore(database, now=now)
+
+    def forget_answers(event: OutboxEvent) -> None:
+        if isinstance(event.event, TranscriptDeleted) and event.event.last_of_file:
+            answers.delete_of(event.event.file_hash)
+            if memory is not None:
+                memory.clear()
+
+    deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
+    return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
+
+
+def build_database(settings: Settings) -> Database:
     """The database of ``settings``; nothing is opened before its first use.
 
     A SQLite file is brought up to date by then; a PostgreSQL has to be: `stretto db upgrade`.
@@ -150,10 +207,10 @@ def place_of(settings: Settings) -> str:
     return str(settings.database_address or settings.database_path)
 
 
-def build_cache(database: SqliteDatabase, events: EventBus) -> MultiLevelCache:
+def build_cache(database: Database, memory: MemoryCacheStore, events: EventBus) -> MultiLevelCache:
     levels = (
-        Level(level=CacheLevel.L1, store=MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)),
-        Level(level=CacheLevel.L3, store=SqliteCacheStore(database, now=now)),
+        Level(level=CacheLevel.L1, store=memory),
+        Level(level=CacheLevel.L3, store=SqlCacheStore(database, now=now)),
     )
     return MultiLevelCache(levels, codec=codec, now=now, publish=events.publish)
 

@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
-from stretto.contexts.caching.adapters.sqlite import SqliteCacheStore
+from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.caching.model import CacheLevel
 from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.core.recognition import Recognition
-from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.processing.ports import ResultCache
+from tests.conftest import Place
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import A_GAP, a_recognition, a_recognition_request
 from tests.fakes.result_cache import MemoryResultCache
+from tests.servers import Database, opened
 
 MEMORY, DISK = "memory", "disk"
 LEVELS = {"memory level": (MEMORY,), "disk level": (DISK,), "both levels": (MEMORY, DISK)}
 
 
-def levelled(path: Path, kinds: tuple[str, ...]) -> tuple[MultiLevelCache, SqliteDatabase]:
-    clock, database = FakeClock(), SqliteDatabase(path / "stretto.db")
+def levelled(database: Database, kinds: tuple[str, ...]) -> MultiLevelCache:
+    clock = FakeClock()
     levels = {
         MEMORY: Level(level=CacheLevel.L1, store=MemoryCacheStore(10**6, now=clock)),
-        DISK: Level(level=CacheLevel.L3, store=SqliteCacheStore(database, now=clock)),
+        DISK: Level(level=CacheLevel.L3, store=SqlCacheStore(database, now=clock)),
     }
     chosen = [levels[kind] for kind in kinds]
-    return MultiLevelCache(chosen, codec=codec, now=clock, publish=lambda _: None), database
+    return MultiLevelCache(chosen, codec=codec, now=clock, publish=lambda _: None)
 
 
 @pytest.fixture(params=["twin", *LEVELS])
-def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ResultCache]:
+def cache(request: pytest.FixtureRequest, database: Database) -> ResultCache:
     if request.param == "twin":
-        yield MemoryResultCache()
-        return
-    real, database = levelled(tmp_path, LEVELS[request.param])
-    yield real
-    database.close()
+        return MemoryResultCache()
+    return levelled(database, LEVELS[request.param])
 
 
 def test_nothing_is_found_before_something_is_kept(cache: ResultCache) -> None:
@@ -105,10 +101,10 @@ def test_many_threads_find_what_many_threads_keep(cache: ResultCache) -> None:
         assert all(pool.map(keep_and_find, range(8)))
 
 
-def test_a_cache_on_the_disk_outlives_the_process(tmp_path: Path) -> None:
-    first, database = levelled(tmp_path, (MEMORY, DISK))
-    first.keep(a_recognition_request(), a_recognition())
+def test_a_cache_on_the_disk_outlives_the_process(place: Place) -> None:
+    database = opened(place)
+    levelled(database, (MEMORY, DISK)).keep(a_recognition_request(), a_recognition())
     database.close()
-    second, database = levelled(tmp_path, (MEMORY, DISK))
-    assert second.find(a_recognition_request()) == a_recognition()
-    database.close()
+    again = opened(place)
+    assert levelled(again, (MEMORY, DISK)).find(a_recognition_request()) == a_recognition()
+    again.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +12,12 @@ import pytest
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.recognition import TranscriptRequest
 from stretto.contexts.core.transcript import CacheUse, Transcript
-from stretto.contexts.database.adapters.sqlite import SqliteDatabase
-from stretto.contexts.processing.adapters.sqlite import SqliteTranscriptStore
+from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.ports import TranscriptStore
 from tests.fakes.examples import A_GAP, AN_ENGINE, a_transcript, a_transcript_request
 from tests.fakes.transcript_store import MemoryTranscriptStore
+from tests.servers import Database, opened
 
 
 class Store(TranscriptStore, Protocol):
@@ -28,14 +28,11 @@ class Store(TranscriptStore, Protocol):
     def recent(self, limit: int) -> tuple[Transcript, ...]: ...
 
 
-@pytest.fixture(params=["twin", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(params=["twin", "database"])
+def store(request: pytest.FixtureRequest, database: Database) -> Store:
     if request.param == "twin":
-        yield MemoryTranscriptStore()
-        return
-    database = SqliteDatabase(tmp_path / "stretto.db")
-    yield SqliteTranscriptStore(database)
-    database.close()
+        return MemoryTranscriptStore()
+    return SqlTranscriptStore(database, outbox=OutboxWriter())
 
 
 def test_an_empty_store_finds_nothing(store: Store) -> None:
@@ -115,20 +112,18 @@ def test_no_more_than_asked_for_are_listed(store: Store) -> None:
     assert store.recent(0) == ()
 
 
-def test_a_file_name_that_is_no_text_does_not_lose_the_transcript(tmp_path: Path) -> None:
-    database = SqliteDatabase(tmp_path / "stretto.db")
-    store = SqliteTranscriptStore(database)
+def test_a_file_name_that_is_no_text_does_not_lose_the_transcript(database: Database) -> None:
+    store = SqlTranscriptStore(database, outbox=OutboxWriter())
     store.keep(a_transcript_request(), a_transcript(file="/music/\udcff.mp3"))
     found = store.find(a_transcript_request())
     assert found is not None
     assert found.file == "/music/\\udcff.mp3"
-    database.close()
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x80", "a text", 7])
 def test_a_damaged_row_is_passed_over_for_the_next_best(tmp_path: Path, damage: object) -> None:
-    database = SqliteDatabase(tmp_path / "stretto.db")
-    store = SqliteTranscriptStore(database)
+    database = opened(tmp_path)
+    store = SqlTranscriptStore(database, outbox=OutboxWriter())
     good, bad = a_transcript(created_at_s=1), a_transcript(created_at_s=2)
     store.keep(a_transcript_request(), good)
     store.keep(a_transcript_request(), bad)

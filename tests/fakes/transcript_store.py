@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.recognition import EngineIdentity, TranscriptRequest
 from stretto.contexts.core.transcript import Transcript, TranscriptStatus
@@ -27,7 +28,9 @@ class MemoryTranscriptStore:
     def recent(self, limit: int) -> tuple[Transcript, ...]:
         return tuple(transcript for _, transcript in self._newest_first())[:limit]
 
-    def keep(self, request: TranscriptRequest, transcript: Transcript) -> None:
+    def keep(
+        self, request: TranscriptRequest, transcript: Transcript, *, file: AudioFile | None = None
+    ) -> None:
         self._kept[transcript.id] = (request, transcript)
 
     def speed(self, engine: EngineIdentity) -> float | None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import ENTRY_OVERHEAD_BYTES, MemoryCacheStore
-from stretto.contexts.caching.adapters.sqlite import SECONDS_BETWEEN_TOUCHES, SqliteCacheStore
+from stretto.contexts.caching.adapters.sql import SECONDS_BETWEEN_TOUCHES, SqlCacheStore
 from stretto.contexts.caching.addressing import ContentAddresser
 from stretto.contexts.caching.model import (
     FOREVER,
@@ -23,9 +22,10 @@ from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.caching.ports import CacheStore
 from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.events import CacheEntryCreated, DomainEvent
-from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from stretto.contexts.core.identifiers import FileHash
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import A_GAP, a_recognition, a_recognition_request, sha256_of
+from tests.servers import Database, opened
 
 REQUEST, ANSWER = a_recognition_request(), a_recognition()
 KEY = ContentAddresser().key(REQUEST)
@@ -37,7 +37,9 @@ class BrokenStore:
     def get(self, key: CacheKey) -> bytes | None:
         raise ConnectionError("no server")
 
-    def put(self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER) -> None:
+    def put(
+        self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER, source: FileHash | None = None
+    ) -> None:
         raise ConnectionError("no server")
 
     def delete(self, key: CacheKey) -> None:
@@ -152,14 +154,12 @@ def test_a_lifetime_is_longer_than_nothing(seconds: float) -> None:
         TTL(seconds)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[CacheStore, FakeClock]]:
-    clock, database = FakeClock(), SqliteDatabase(tmp_path / "stretto.db")
+@pytest.fixture(params=["memory", "database"])
+def store(request: pytest.FixtureRequest, database: Database) -> tuple[CacheStore, FakeClock]:
+    clock = FakeClock()
     if request.param == "memory":
-        yield MemoryCacheStore(10**6, now=clock), clock
-    else:
-        yield SqliteCacheStore(database, now=clock), clock
-    database.close()
+        return MemoryCacheStore(10**6, now=clock), clock
+    return SqlCacheStore(database, now=clock), clock
 
 
 def test_every_store_keeps_replaces_and_deletes(store: tuple[CacheStore, FakeClock]) -> None:
@@ -204,9 +204,9 @@ def test_memory_does_not_empty_itself_for_an_entry_that_never_fits() -> None:
     assert level.get(KEY) == b"small"
 
 
-def test_use_is_written_down_at_most_once_a_day(tmp_path: Path) -> None:
-    clock, database = FakeClock(), SqliteDatabase(tmp_path / "stretto.db")
-    level = SqliteCacheStore(database, now=clock)
+def test_use_is_written_down_at_most_once_a_day(database: Database) -> None:
+    clock = FakeClock()
+    level = SqlCacheStore(database, now=clock)
     level.put(KEY, b"value")
     for _ in range(5):
         clock.advance(SECONDS_BETWEEN_TOUCHES / 2)
@@ -215,12 +215,11 @@ def test_use_is_written_down_at_most_once_a_day(tmp_path: Path) -> None:
     with database.read() as connection:
         row = connection.execute("SELECT hits, last_used_at, size FROM cache_entry").fetchone()
     assert row == (2, clock.unix_s - SECONDS_BETWEEN_TOUCHES / 2, 5)
-    database.close()
 
 
 def test_a_row_that_holds_something_else_is_deleted_when_it_is_read(tmp_path: Path) -> None:
-    database = SqliteDatabase(tmp_path / "stretto.db")
-    level = SqliteCacheStore(database, now=FakeClock())
+    database = opened(tmp_path)
+    level = SqlCacheStore(database, now=FakeClock())
     level.put(KEY, b"value")
     with database.write() as connection:
         connection.execute("UPDATE cache_entry SET value = 'a text'")
@@ -228,3 +227,21 @@ def test_a_row_that_holds_something_else_is_deleted_when_it_is_read(tmp_path: Pa
     with database.read() as connection:
         assert connection.execute("SELECT count(*) FROM cache_entry").fetchone() == (0,)
     database.close()
+
+
+def test_the_answers_of_a_file_can_be_deleted_and_no_others(database: Database) -> None:
+    mine, other = FileHash(sha256_of("mine")), FileHash(sha256_of("other"))
+    level = SqlCacheStore(database, now=FakeClock())
+    keys = [CacheKey(sha256_of(str(number))) for number in range(3)]
+    for key, source in zip(keys, (mine, other, None), strict=True):
+        level.put(key, b"value", source=source)
+    assert level.delete_of(mine) == 1
+    assert [level.get(key) is None for key in keys] == [True, False, False]
+
+
+def test_memory_forgets_everything_at_once() -> None:
+    level = MemoryCacheStore(10**6, now=FakeClock())
+    level.put(KEY, b"value")
+    level.clear()
+    assert level.get(KEY) is None
+    assert level.size_bytes == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stretto.contexts.core.errors import Cancelled, InvalidIdentifier, MediaNotFound
+from stretto.contexts.core.errors import Cancelled, InvalidIdentifier, MediaNotFound, StorageFull
 from stretto.contexts.core.events import JobCompleted, JobFailed, JobQueued
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
@@ -30,7 +30,11 @@ def start(studio: Studio) -> Iterator[Start]:
 
     def jobs_over(engine: MemoryEngine) -> ProcessingJobs:
         service = studio.service(engine)
-        opened.append(ProcessingJobs(service, publish=studio.bus.publish, clock=studio.clock))
+        opened.append(
+            ProcessingJobs(
+                service, store=studio.jobs, publish=studio.bus.publish, clock=studio.clock
+            )
+        )
         return opened[-1]
 
     yield jobs_over
@@ -137,3 +141,43 @@ def test_closing_cancels_what_runs_and_what_waits(start: Start) -> None:
     assert engine.entered.wait(SOON_S)
     jobs.close()
     assert [jobs.get_job(job).status for job in both] == [JobStatus.CANCELLED] * 2
+
+
+def test_a_job_is_kept_before_its_number_is_given_out_and_after_each_change(
+    studio: Studio, start: Start
+) -> None:
+    jobs = start(an_engine())
+    job_id = jobs.submit_job(TALK, ENGLISH)
+    jobs.result(job_id, timeout_s=SOON_S)
+    kept = [(job.status, [type(e) for e in events]) for job, events in studio.jobs.history]
+    assert kept == [
+        (JobStatus.QUEUED, [JobQueued]),
+        (JobStatus.PROCESSING, []),
+        (JobStatus.COMPLETED, [JobCompleted]),
+    ]
+
+
+def test_a_job_that_cannot_be_kept_is_not_accepted(studio: Studio, start: Start) -> None:
+    jobs = start(an_engine())
+    studio.jobs.trouble = StorageFull()
+    with pytest.raises(StorageFull):
+        jobs.submit_job(TALK, ENGLISH)
+    assert studio.events == []
+
+
+def test_trouble_with_keeping_does_not_stop_a_job_that_was_accepted(
+    studio: Studio, start: Start
+) -> None:
+    engine = an_engine(held=True)
+    jobs = start(engine)
+    job_id = jobs.submit_job(TALK, ENGLISH)
+    assert engine.entered.wait(SOON_S)
+    studio.jobs.trouble = StorageFull()
+    engine.released.set()
+    jobs.result(job_id, timeout_s=SOON_S)
+    assert jobs.get_job(job_id).status is JobStatus.COMPLETED
+
+
+def test_a_job_of_an_earlier_process_is_still_known(studio: Studio, start: Start) -> None:
+    job_id = start(an_engine()).submit_job(TALK, ENGLISH)
+    assert start(an_engine()).get_job(job_id).file == TALK.name

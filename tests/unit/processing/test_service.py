@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, Span
 from stretto.contexts.core.errors import (
     AudioTooShort,
     Cancelled,
@@ -374,7 +374,9 @@ def test_a_cancel_from_outside_reaches_the_engine(studio: Studio) -> None:
 
 
 class FullStore(MemoryTranscriptStore):
-    def keep(self, request: TranscriptRequest, transcript: Transcript) -> None:
+    def keep(
+        self, request: TranscriptRequest, transcript: Transcript, *, file: AudioFile | None = None
+    ) -> None:
         raise StorageFull
 
 

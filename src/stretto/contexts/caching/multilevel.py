@@ -12,7 +12,7 @@ from stretto.contexts.caching.addressing import ContentAddresser
 from stretto.contexts.caching.model import CacheHitResult, CacheKey, CacheLevel, CachePolicy
 from stretto.contexts.caching.ports import CacheStore, Codec
 from stretto.contexts.core.events import CacheEntryCreated, DomainEvent
-from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.core.identifiers import FileHash, Timestamp
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 
 SECONDS_BETWEEN_COMPLAINTS: Final = 60.0
@@ -66,7 +66,7 @@ class MultiLevelCache:
                 self._discard(level, key)
                 continue
             for faster in self._levels[:position]:
-                self._put(faster, key, value)
+                self._put(faster, key, value, request.source)
             return CacheHitResult(key=key, level=level.level, recognition=recognition)
         return CacheHitResult(key=key)
 
@@ -84,7 +84,7 @@ class MultiLevelCache:
             logger.warning("An answer of %d bytes is too large to keep: %s", len(value), key)
             return
         for level in reversed(self._levels):
-            if self._put(level, key, value):
+            if self._put(level, key, value, request.source):
                 self._announce(level.level, key)
 
     def _get(self, level: Level, key: CacheKey) -> bytes | None:
@@ -94,9 +94,9 @@ class MultiLevelCache:
             self._complaints.add(level.level, error)
             return None
 
-    def _put(self, level: Level, key: CacheKey, value: bytes) -> bool:
+    def _put(self, level: Level, key: CacheKey, value: bytes, source: FileHash | None) -> bool:
         try:
-            level.store.put(key, value, ttl=self._policy.ttl_of(level.level))
+            level.store.put(key, value, ttl=self._policy.ttl_of(level.level), source=source)
         except Exception as error:
             self._complaints.add(level.level, error)
             return False

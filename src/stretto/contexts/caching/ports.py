@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from stretto.contexts.caching.model import FOREVER, TTL, CacheKey
+from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.recognition import Recognition
 
 
@@ -14,8 +15,11 @@ class CacheStore(Protocol):
     def get(self, key: CacheKey) -> bytes | None:
         """What was put last under ``key``, unless it is expired, deleted or evicted."""
 
-    def put(self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER) -> None:
-        """Replaces what was there. A lasting level has it on the disk when this returns."""
+    def put(
+        self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER, source: FileHash | None = None
+    ) -> None:
+        """Replaces what was there. A lasting level has it on the disk when this returns, and
+        remembers the file that it came from."""
 
     def delete(self, key: CacheKey) -> None:
         """Harmless for a key that is not there."""

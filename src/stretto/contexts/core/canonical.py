@@ -38,8 +38,8 @@ def canonical_bytes(value: object) -> bytes:
     Every item is a letter for its type, the payload's length in decimal, a colon and the payload,
     as in a netstring; ``"ab"`` is ``S2:ab`` and ``("a", "b")`` is ``L8:S1:aS1:b``. A dataclass is
     its class name and its fields by name in alphabetical order, so that moving a field changes
-    nothing and a field added later is always part of it. 0.0 and -0.0 are one value, so are all
-    NaNs; 1, 1.0 and True are three.
+    nothing and a field added later is always part of it, unless it does not count for equality.
+    0.0 and -0.0 are one value, so are all NaNs; 1, 1.0 and True are three.
 
     Raises TypeError for a type that has no rendering.
     """
@@ -77,6 +77,6 @@ def _item(letter: bytes, payload: bytes) -> bytes:
 
 
 def _dataclass_bytes(value: object, members: tuple[Field[Any], ...]) -> bytes:
-    names = sorted(member.name for member in members)
+    names = sorted(member.name for member in members if member.compare)
     parts = [canonical_bytes(name) + canonical_bytes(getattr(value, name)) for name in names]
     return canonical_bytes(type(value).__name__) + b"".join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from stretto.contexts.core.errors import InvalidOption
@@ -62,13 +62,18 @@ class TranscriptionOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognitionRequest:
-    """One piece of audio, one engine, one set of options: the identity of an answer."""
+    """One piece of audio, one engine, one set of options: the identity of an answer.
+
+    ``source`` is the file that the audio came from. It is no part of the identity: the same audio
+    in another file has the same answer.
+    """
 
     audio: AudioHash
     grain: Grain
     engine: EngineIdentity
     options: TranscriptionOptions
     scope: str = ""
+    source: FileHash | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,11 @@ def chunk_request(
     chunk: AudioChunk, *, engine: Engine, options: TranscriptionOptions
 ) -> RecognitionRequest:
     return RecognitionRequest(
-        audio=chunk.audio, grain=Grain.CHUNK, engine=engine.identity, options=options
+        audio=chunk.audio,
+        grain=Grain.CHUNK,
+        engine=engine.identity,
+        options=options,
+        source=chunk.source,
     )
 
 

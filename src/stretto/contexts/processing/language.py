@@ -63,7 +63,11 @@ class LanguageFinder:
 
     def _request(self, chunk: AudioChunk, options: TranscriptionOptions) -> RecognitionRequest:
         return RecognitionRequest(
-            audio=chunk.audio, grain=Grain.LANGUAGE, engine=self._engine.identity, options=options
+            audio=chunk.audio,
+            grain=Grain.LANGUAGE,
+            engine=self._engine.identity,
+            options=options,
+            source=chunk.source,
         )
 
     def _of_chunk(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from stretto.contexts.core.audio import BYTES_PER_SECOND, AudioFile, Span
 from stretto.contexts.core.errors import Cancelled, InvalidOption
-from stretto.contexts.core.identifiers import AudioHash, ChunkId
+from stretto.contexts.core.identifiers import AudioHash, ChunkId, FileHash
 
 Samples = npt.NDArray[np.int16]
 """One-dimensional 16-bit samples at 16 kHz, mono."""
@@ -101,13 +101,14 @@ class AudioChunk:
 
     ``windows`` tile the chunk and ``speech`` lies inside it, both in samples from the chunk's
     start; ``speech`` is None until it was looked for. ``samples`` has ``len(planned.span)`` items
-    and must not be written to.
+    and must not be written to; ``source`` is the file they came from.
     """
 
     planned: PlannedChunk
     audio: AudioHash
     samples: Samples = field(repr=False, compare=False)
     speech: tuple[Span, ...] | None = None
+    source: FileHash | None = field(default=None, compare=False)
 
     @property
     def id(self) -> ChunkId:

@@ -109,7 +109,7 @@ class ProcessingService:
         run = _Run(self, file, options, cancel or CancelToken(), progressed)
         transcript = run.transcribe()
         try:
-            self.transcripts.keep(request, transcript)
+            self.transcripts.keep(request, transcript, file=file)
         except Unavailable as cause:
             raise TranscriptNotKept(cause.message, transcript) from cause
         run.completed(transcript)
@@ -250,7 +250,7 @@ class _Run:
         for chunk in chunks:
             self._cancel.raise_if_cancelled()
             self._tracker.planned(chunk.planned)
-            yield chunk
+            yield replace(chunk, source=self._file.file_hash)
         self._tracker.decoded(decoded.outcome().samples / SAMPLE_RATE_HZ)
 
     def _language_found(self, found: DetectedLanguage) -> None:

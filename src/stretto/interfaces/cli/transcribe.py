@@ -168,7 +168,7 @@ def _one(
     )
 
 
-def _report(transcript: Transcript, database: Path, *, seconds: float, written: str) -> str:
+def _report(transcript: Transcript, database: str, *, seconds: float, written: str) -> str:
     """What is said of a finished file, on standard error."""
     lines = [f"warning: {warning}" for warning in transcript.warnings]
     lines += [

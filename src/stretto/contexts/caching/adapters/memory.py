@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Final
 
 from stretto.contexts.caching.model import FOREVER, TTL, CacheEntry, CacheKey
-from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.core.identifiers import FileHash, Timestamp
 
 ENTRY_OVERHEAD_BYTES: Final = 500
 """What an entry costs besides its value: the key, the entry itself, a place in the table."""
@@ -39,7 +39,9 @@ class MemoryCacheStore:
             self._entries.move_to_end(key)
             return entry.value
 
-    def put(self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER) -> None:
+    def put(
+        self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER, source: FileHash | None = None
+    ) -> None:
         now = self._now()
         entry = CacheEntry(key=key, value=value, created_at=now, expires_at=ttl.expires_at(now))
         with self._lock:
@@ -54,6 +56,12 @@ class MemoryCacheStore:
     def delete(self, key: CacheKey) -> None:
         with self._lock:
             self._remove(key)
+
+    def clear(self) -> None:
+        """Forget everything: a transcript was deleted, and its answers with it."""
+        with self._lock:
+            self._entries.clear()
+            self._size_bytes = 0
 
     def _remove(self, key: CacheKey) -> None:
         if entry := self._entries.pop(key, None):

@@ -27,19 +27,26 @@ class Database(Protocol):
     def write(self) -> AbstractContextManager[Any]: ...
 
 
-def append(connection: DatabaseConnection, stream: str, *events: DomainEvent) -> None:
-    """Write ``events`` in the transaction of ``connection``: with it they are there, or are not."""
-    for event in events:
-        connection.execute(
-            _APPEND,
-            {
-                "id": str(uuid.uuid4()),
-                "stream": stream,
-                "kind": type(event).__name__,
-                "payload": msgspec.json.encode(event).decode(),
-                "created_at": event.at.unix_s,
-            },
-        )
+class OutboxWriter:
+    """Writes in transactions of others."""
+
+    def append(self, connection: DatabaseConnection, stream: str, /, *events: DomainEvent) -> None:
+        """With the transaction of ``connection`` the events are there, or are not."""
+        for event in events:
+            connection.execute(
+                _APPEND,
+                {
+                    "id": str(uuid.uuid4()),
+                    "stream": stream,
+                    "kind": type(event).__name__,
+                    "payload": msgspec.json.encode(event).decode(),
+                    "created_at": event.at.unix_s,
+                },
+            )
+
+    def forget(self, connection: DatabaseConnection, stream: str, /) -> None:
+        """Delete the events of ``stream`` that everybody has heard of."""
+        connection.execute(_FORGET, {"stream": stream})
 
 
 def receive(connection: DatabaseConnection, consumer: str, event_id: str, now: Timestamp) -> bool:
@@ -107,6 +114,9 @@ def _event(number: int, event_id: str, stream: str, kind: str, payload: str) -> 
 _APPEND: Final = """
     INSERT INTO outbox_event (id, stream, kind, payload, created_at)
     VALUES (:id, :stream, :kind, :payload, :created_at)
+"""
+_FORGET: Final = """
+    DELETE FROM outbox_event WHERE stream = :stream AND delivered_at IS NOT NULL
 """
 _ANY_WAITING: Final = "SELECT number FROM outbox_event WHERE delivered_at IS NULL LIMIT 1"
 _WAITING: Final = """

@@ -10,7 +10,7 @@ from typing import Final
 
 from stretto.contexts.core.audio import Span
 from stretto.contexts.core.errors import InvalidOption
-from stretto.contexts.core.identifiers import AudioHash, Language
+from stretto.contexts.core.identifiers import AudioHash, FileHash, Language
 from stretto.contexts.core.recognition import (
     EngineIdentity,
     Grain,
@@ -62,6 +62,7 @@ class _Piece:
     span: Span
     audio: AudioHash
     window: Window | None
+    source: FileHash | None
 
     @property
     def frames(self) -> int:
@@ -179,7 +180,8 @@ class WhisperEngine:
         for span in chunk.windows:
             samples = chunk.samples[span.start : span.end]
             audio = AudioHash(hashlib.sha256(samples.data).hexdigest())
-            pieces.append(_Piece(span, audio, window_of(chunk.samples, span, chunk.speech or ())))
+            window = window_of(chunk.samples, span, chunk.speech or ())
+            pieces.append(_Piece(span, audio, window, chunk.source))
         return pieces
 
     def _known(self, piece: _Piece, options: TranscriptionOptions) -> Recognition | None:
@@ -195,7 +197,11 @@ class WhisperEngine:
 
     def _request(self, piece: _Piece, options: TranscriptionOptions) -> RecognitionRequest:
         return RecognitionRequest(
-            audio=piece.audio, grain=Grain.WINDOW, engine=self.identity, options=options
+            audio=piece.audio,
+            grain=Grain.WINDOW,
+            engine=self.identity,
+            options=options,
+            source=piece.source,
         )
 
     def _decode(
