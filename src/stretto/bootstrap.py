@@ -20,7 +20,7 @@ from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.adapters.schema import SchemaGuard
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
-from stretto.contexts.database.model import Dialect, OutboxEvent
+from stretto.contexts.database.model import Dialect, OutboxEvent, SchemaState
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
 from stretto.contexts.processing.adapters.jobs import SqlJobStore
@@ -55,7 +55,9 @@ __all__ = [
     "build_pool",
     "engine_names",
     "load_settings",
-    "upgrade_database",
+    "look_at_database",
+    "place_of",
+    "upgrade",
 ]
 
 Database = Union[SqliteDatabase, "PostgresDatabase"]
@@ -140,30 +142,27 @@ def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRe
     return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
 
 
-def build_database(settings: Settings) -> Database:
+def build_database(settings: Settings, *, upgrading: bool = False) -> Database:
     """The database of ``settings``; nothing is opened before its first use.
 
-    A SQLite file is brought up to date by then; a PostgreSQL has to be: `stretto db upgrade`.
+    A SQLite file is brought up to date by then; a PostgreSQL only when it is ``upgrading``.
     """
     if settings.database_address is None:
-        path = settings.database_path
-        guard = SchemaGuard(
-            revisions=REVISIONS,
-            dialect=Dialect.SQLITE,
-            place=str(path),
-            upgrade=lambda: upgrade_database(settings),
-        )
-        return SqliteDatabase(path, prepare=guard)
+        guard = build_guard(settings, upgrading=True)
+        return SqliteDatabase(settings.database_path, prepare=guard)
     from stretto.contexts.database.adapters.postgresql import PostgresDatabase
 
-    return PostgresDatabase(
-        build_pool(settings),
+    guard = build_guard(settings, upgrading=upgrading)
+    return PostgresDatabase(build_pool(settings), place=place_of(settings), prepare=guard)
+
+
+def build_guard(settings: Settings, *, upgrading: bool) -> SchemaGuard:
+    """Looks at the tables before anything else does."""
+    return SchemaGuard(
+        revisions=REVISIONS,
+        dialect=Dialect.POSTGRESQL if settings.database_address else Dialect.SQLITE,
         place=place_of(settings),
-        prepare=SchemaGuard(
-            revisions=REVISIONS,
-            dialect=Dialect.POSTGRESQL,
-            place=place_of(settings),
-        ),
+        upgrade=(lambda: upgrade_database(settings)) if upgrading else None,
     )
 
 
@@ -200,6 +199,36 @@ def upgrade_database(settings: Settings) -> None:
         raise explained(error, place=place_of(settings)) from error
     finally:
         engine.dispose()
+
+
+def upgrade(settings: Settings) -> str:
+    """As ``upgrade_database``, unless a newer program made the tables. Returns the revision."""
+    database = build_database(settings, upgrading=True)
+    try:
+        with database.read():
+            return REVISIONS[-1]
+    finally:
+        database.close()
+
+
+def look_at_database(settings: Settings) -> str:
+    """What is there, in a line, without making or changing anything. Raises StrettoError."""
+    place = place_of(settings)
+    if settings.database_address is None and not settings.database_path.exists():
+        return f"SQLite, {place} (made at the first use)"
+    guard = build_guard(settings, upgrading=False)
+    if settings.database_address is None:
+        database: Database = SqliteDatabase(settings.database_path)
+    else:
+        database = build_database(settings)
+    try:
+        with database.read() as connection:
+            revision = guard.recorded(connection) or "of version 0.1"
+            if settings.database_address or guard.state(connection) is SchemaState.NEWER:
+                guard(connection)
+    finally:
+        database.close()
+    return f"{'PostgreSQL' if settings.database_address else 'SQLite'}, {place}, tables {revision}"
 
 
 def place_of(settings: Settings) -> str:

@@ -144,14 +144,14 @@ def test_nothing_that_is_typed_does_harm(shelf: Shelf, query: str) -> None:
     assert shelf.texts("best") == [ENGLISH[0]]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text(min_size=1, max_size=60))
 def test_any_text_at_all_is_a_search_or_a_sentence(shelf: Shelf, query: str) -> None:
     with suppress(InvalidOption):  # there is no word in it
         shelf.texts(query)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.text(min_size=1, max_size=40))
 def test_whatever_was_said_is_kept_and_found_by_its_first_word(shelf: Shelf, text: str) -> None:
     shelf.keep(9, text)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
+from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.cli import doctor_engine, doctor_machine
 from stretto.interfaces.cli.doctor_checks import Check, CheckState, Configuration, guarded
 from stretto.interfaces.cli.models import Library
@@ -16,9 +17,11 @@ __all__ = ["Check", "CheckState", "examine", "run_doctor"]
 _STYLES: Final = {CheckState.OK: "green", CheckState.MISSING: "yellow", CheckState.BROKEN: "red"}
 
 
-def run_doctor(settings: Configuration, library: Library, *, as_json: bool) -> int:
+def run_doctor(
+    settings: Configuration, library: Library, *, database: Callable[[], str], as_json: bool
+) -> int:
     """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
-    checks = examine(settings, library)
+    checks = (*examine(settings, library), guarded("database", lambda: check_database(database)))
     ready = is_ready(checks)
     if as_json:
         found = [_as_json(check) for check in checks]
@@ -49,6 +52,14 @@ def examine(settings: Configuration, library: Library) -> tuple[Check, ...]:
         guarded("models", lambda: doctor_engine.check_installed_models(library)),
         *doctor_engine.check_extras(settings),
     )
+
+
+def check_database(look: Callable[[], str]) -> Check:
+    """``look`` says what is there, or raises an error of ours that says what to do."""
+    try:
+        return Check(name="database", state=CheckState.OK, found=look())
+    except StrettoError as error:
+        return Check(name="database", state=CheckState.BROKEN, found=error.message)
 
 
 def is_ready(checks: Sequence[Check]) -> bool:

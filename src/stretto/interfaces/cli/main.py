@@ -5,13 +5,17 @@ Nothing heavy is imported before a command needs it, so that ``--help`` is insta
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from stretto.application import Archive
 
 app = typer.Typer(
     name="stretto",
@@ -23,6 +27,12 @@ app = typer.Typer(
 )
 models_app = typer.Typer(no_args_is_help=True, help="List and install speech models.")
 app.add_typer(models_app, name="models")
+transcripts_app = typer.Typer(
+    no_args_is_help=True, help="List, show, export, delete and search what was kept."
+)
+app.add_typer(transcripts_app, name="transcripts")
+db_app = typer.Typer(no_args_is_help=True, help="Look after the database.")
+app.add_typer(db_app, name="db")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
@@ -127,11 +137,16 @@ def transcribe(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
-    from stretto.bootstrap import build_model_library, load_settings
+    from stretto.bootstrap import build_model_library, load_settings, look_at_database
     from stretto.interfaces.cli.doctor import run_doctor
 
     settings = load_settings()
-    raise typer.Exit(run_doctor(settings, build_model_library(settings), as_json=as_json))
+    library = build_model_library(settings)
+
+    def database() -> str:
+        return look_at_database(settings)
+
+    raise typer.Exit(run_doctor(settings, library, database=database, as_json=as_json))
 
 
 @models_app.command("list")
@@ -150,6 +165,100 @@ def models_install(name: Annotated[str, typer.Argument(help="Such as base or sma
     from stretto.interfaces.cli.models import install_model
 
     install_model(build_model_library(load_settings()), name)
+
+
+@transcripts_app.command("list")
+def transcripts_list(
+    limit: Annotated[int, typer.Option(help="How many, 1 to 1000.")] = 20,
+    after: Annotated[str | None, typer.Option(help="Where the page before ended.")] = None,
+    language: Annotated[str | None, typer.Option(help="Only those in this language.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only complete or partial ones.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was kept, the newest first."""
+    from stretto.interfaces.cli.transcripts import list_transcripts
+
+    with _archive() as archive:
+        list_transcripts(
+            archive, limit=limit, after=after, language=language, status=status, as_json=as_json
+        )
+
+
+@transcripts_app.command("show")
+def transcripts_show(
+    transcript_id: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False
+) -> None:
+    """Show one transcript: what made it, its other versions, and the text with times."""
+    from stretto.interfaces.cli.transcripts import show_transcript
+
+    with _archive() as archive:
+        show_transcript(archive, transcript_id, as_json=as_json)
+
+
+@transcripts_app.command("export")
+def transcripts_export(
+    transcript_id: Annotated[str, typer.Argument(metavar="ID")],
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="txt, timed, srt, vtt, json, verbose_json or tsv."),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="A file or a folder. [default: stdout]")
+    ] = None,
+    words: Annotated[bool, typer.Option("--words", help="Word times in json formats.")] = False,
+) -> None:
+    """Write a kept transcript in one of the formats; nothing is transcribed."""
+    from stretto.interfaces.cli.transcripts import export_transcript
+
+    with _archive() as archive:
+        export_transcript(
+            archive, transcript_id, format_name=format_name, output=output, words=words
+        )
+
+
+@transcripts_app.command("delete")
+def transcripts_delete(
+    ids: Annotated[list[str], typer.Argument(metavar="ID")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> None:
+    """Delete transcripts and everything that came of them, the cached answers included."""
+    from stretto.interfaces.cli.transcripts import delete_transcripts
+
+    with _archive() as archive:
+        delete_transcripts(archive, ids, sure=yes)
+
+
+@transcripts_app.command("search")
+def transcripts_search(
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORDS", help='Words, "a phrase", or the begin* of one.')
+    ],
+    limit: Annotated[int, typer.Option(help="How many hits, 1 to 100.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Find words in all transcripts, in English and Russian in all their forms."""
+    from stretto.interfaces.cli.transcripts import search_transcripts
+
+    with _archive() as archive:
+        search_transcripts(archive, " ".join(words), limit=limit, as_json=as_json)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Make the tables, or bring them up to date; SQLite does it by itself."""
+    from stretto.bootstrap import load_settings, place_of, upgrade
+
+    settings = load_settings()
+    revision = upgrade(settings)
+    typer.echo(f"The database {place_of(settings)} is up to date (revision {revision}).")
+
+
+def _archive() -> Archive:
+    from stretto.bootstrap import build_archive, load_settings
+
+    settings = load_settings()
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    return build_archive(settings)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     number: int
+    transcript: int
     found: Match
 
 
@@ -81,13 +82,13 @@ class SqlTranscriptSearch:
 
 
 def _ranked(query: Query, rows: Sequence[Any]) -> list[_Candidate]:
-    """Those that really match, the best first. Rows come newest first, and sorting is stable."""
+    """Those that really match: the best first, of equals the newest transcript's in order."""
     found = [
-        _Candidate(number, fits)
-        for number, text in rows
+        _Candidate(number, transcript, fits)
+        for number, transcript, text in rows
         if (fits := match(query, tokens_of(text, stem=stemming.stem)))
     ]
-    return sorted(found, key=lambda candidate: -candidate.found.score)
+    return sorted(found, key=lambda c: (-c.found.score, -c.transcript, c.number))
 
 
 def _hit(row: Sequence[Any], candidate: _Candidate) -> SearchHit:
@@ -151,14 +152,14 @@ def _for_postgresql(query: Query) -> str:
 _EXPRESSIONS: Final = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
 _CANDIDATES: Final = {
     "sqlite": """
-        SELECT segment.number, segment.text FROM (
+        SELECT segment.number, segment.transcript, segment.text FROM (
             SELECT rowid AS number FROM segment_words WHERE segment_words MATCH :query
             ORDER BY rowid DESC LIMIT :limit
         ) AS found JOIN segment ON segment.number = found.number
         ORDER BY segment.number DESC
     """,
     "postgresql": """
-        SELECT number, text FROM segment
+        SELECT number, transcript, text FROM segment
         WHERE to_tsvector('simple', stems) @@ to_tsquery('simple', :query)
         ORDER BY number DESC LIMIT :limit
     """,
