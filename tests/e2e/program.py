@@ -54,11 +54,12 @@ def command(*arguments: str | Path, imports: bool = False) -> list[str]:
     return [sys.executable, *flags, "-m", "stretto", *map(str, arguments)]
 
 
-def environment(home: Path) -> dict[str, str]:
+def environment(home: Path, *, database: str = "") -> dict[str, str]:
     """What the program finds set: where its data is, no network, and the small model; without
     that, an installed larger one would be copied into every data folder."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")}
     ours = {"STRETTO_HOME": str(home), "STRETTO_OFFLINE": "1", "STRETTO_MODEL": "tiny.en"}
+    ours["STRETTO_DATABASE_URL"] = database
     return {**others, **ours}
 
 
@@ -68,6 +69,7 @@ def stretto(
     imports: bool = False,
     folder: Path | None = None,
     before: Sequence[str] = (),
+    database: str = "",
 ) -> Finished:
     """Run it to its end; ``before`` is a command that starts it, such as setpriv."""
     began = time.monotonic()
@@ -75,7 +77,7 @@ def stretto(
         [*before, *command(*arguments, imports=imports)],
         capture_output=True,
         encoding="utf-8",
-        env=environment(home),
+        env=environment(home, database=database),
         cwd=folder,
         timeout=120,
         stdin=subprocess.DEVNULL,

@@ -75,13 +75,15 @@ class OutboxRelay:
             logger.warning("An event of the unknown kind %s waits for a newer Stretto.", event.kind)
             stuck.add(event.stream)
             return False
-        for subscription in self.subscriptions:
-            if isinstance(event.event, subscription.kinds) and not self._hand_over(
-                event, subscription
-            ):
-                stuck.add(event.stream)
-                return False
-        return True
+        wanting = [s for s in self.subscriptions if isinstance(event.event, s.kinds)]
+        refused = [s for s in wanting if not self._hand_over(event, s)]
+        if not refused:
+            return True
+        for subscription in wanting:
+            if subscription not in refused:  # these are not to hear it again
+                self.receipts.add(subscription.name, event.id, now=self.clock())
+        stuck.add(event.stream)
+        return False
 
     def _hand_over(self, event: OutboxEvent, subscription: Subscription) -> bool:
         if self.receipts.has(subscription.name, event.id):
@@ -91,5 +93,4 @@ class OutboxRelay:
         except Exception:
             logger.exception("%s failed on %s; it gets it again.", subscription.name, event.kind)
             return False
-        self.receipts.add(subscription.name, event.id, now=self.clock())
         return True
