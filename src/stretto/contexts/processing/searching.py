@@ -95,6 +95,23 @@ def tokens_of(text: str, *, stem: Stem) -> list[Token]:
     return tokens
 
 
+def promise(query: Query, stems: str) -> float | None:
+    """What ``match`` will find a segment to be worth, or None when a term is not there.
+
+    A quick look at the stems of the segment, joined by blanks: of many candidates only those that
+    promise most are worth the trouble of a closer one. A beginning counts as being there once.
+    """
+    padded = f" {stems} "
+    length = padded.count(" ") - 1
+    score = 0.0
+    for term in query.terms:
+        count = 1 if term.prefix else padded.count(f" {' '.join(term.stems)} ")
+        if not count:
+            return None
+        score += _worth(count, length)
+    return score
+
+
 def match(query: Query, tokens: Sequence[Token]) -> Match | None:
     """None unless every term is there."""
     marks: set[tuple[int, int]] = set()
@@ -105,8 +122,7 @@ def match(query: Query, tokens: Sequence[Token]) -> Match | None:
         if not places:
             return None
         marks.update(places)
-        count, length = len(places), len(tokens) / _USUAL_WORDS
-        score += count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * length))
+        score += _worth(len(places), len(tokens))
         score += _EXACT_FORM if plain.issuperset(term.words) else 0.0
     return Match(marks=tuple(sorted(marks)), score=score)
 
@@ -124,6 +140,10 @@ def passage(text: str, marks: Sequence[tuple[int, int]]) -> tuple[str, tuple[tup
     shift = len(before) - start
     inside = [(a + shift, b + shift) for a, b in marks if a >= start and b <= end]
     return f"{before}{text[start:end]}{after}", tuple(inside)
+
+
+def _worth(count: int, length: int) -> float:
+    return count * (_K1 + 1) / (count + _K1 * (1 - _B + _B * length / _USUAL_WORDS))
 
 
 def _term(found: re.Match[str], stem: Stem) -> Term | None:

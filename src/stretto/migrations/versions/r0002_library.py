@@ -18,7 +18,8 @@ def upgrade() -> None:
         for statement in _SQLITE_WORDS:
             op.execute(statement)
     else:
-        op.execute(_POSTGRESQL_WORDS)
+        for statement in _POSTGRESQL_WORDS:
+            op.execute(statement)
     _create_files()
     _create_jobs()
 
@@ -128,9 +129,15 @@ _FILES_OF_TRANSCRIPTS = """
     SELECT file_hash, max(file), max(duration_s), min(created_at), max(created_at)
     FROM transcript GROUP BY file_hash
 """
-_POSTGRESQL_WORDS = """
-    CREATE INDEX segment_words ON segment USING gin (to_tsvector('simple', stems))
-"""
+_POSTGRESQL_WORDS = (
+    """
+    ALTER TABLE segment ADD COLUMN lexemes tsvector
+    GENERATED ALWAYS AS (to_tsvector('simple', stems)) STORED
+    """,
+    "CREATE INDEX segment_words ON segment USING gin (lexemes)",
+)
+"""Stored, because a search for what stands everywhere reads rows, not the index."""
+
 _SQLITE_WORDS = (
     """
     CREATE VIRTUAL TABLE segment_words USING fts5 (

@@ -10,7 +10,7 @@ from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import ConnectionString, PoolSize
 
-CHECKOUT_TIMEOUT_S: Final = 1.5
+CHECKOUT_TIMEOUT_S: Final = 1.2
 """How long a caller waits for a connection; with the way there and back less than 2 s."""
 
 CONNECT_TIMEOUT_S: Final = 5

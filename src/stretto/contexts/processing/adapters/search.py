@@ -9,13 +9,21 @@ from typing import Any, Final
 
 from stretto.contexts.core.identifiers import Language, Timestamp, TranscriptId
 from stretto.contexts.processing.adapters import stemming
-from stretto.contexts.processing.adapters.connections import Database
+from stretto.contexts.processing.adapters.connections import Connection, Database
 from stretto.contexts.processing.adapters.segments import segment_rows, time_of, write_segments
 from stretto.contexts.processing.adapters.transcripts import decoded
 from stretto.contexts.processing.library import SearchHit
-from stretto.contexts.processing.searching import Match, Query, Term, match, passage, tokens_of
+from stretto.contexts.processing.searching import (
+    Match,
+    Query,
+    Term,
+    match,
+    passage,
+    promise,
+    tokens_of,
+)
 
-MOST_CANDIDATES: Final = 500
+MOST_CANDIDATES: Final = 200
 """The newest segments with the words; the best of these are shown. A search for a word that stands
 everywhere costs no more than one for a rare one."""
 
@@ -45,16 +53,25 @@ class SqlTranscriptSearch:
         """At most ``limit`` (no more than 100) segments with all of the words, the best first;
         of equally good ones the newest. Raises InvalidOption for a text without a word."""
         query = Query.parse(text, stem=stemming.stem)
-        self.index_what_is_not()
+        limit = max(1, min(limit, MOST_HITS))
         values = {"query": _EXPRESSIONS[self._dialect](query), "limit": MOST_CANDIDATES}
-        with self._database.read() as connection:
-            rows = connection.execute(_CANDIDATES[self._dialect], values).fetchall()
-            best = _ranked(query, rows)[: max(1, min(limit, MOST_HITS))]
-            if not best:
-                return ()
-            names = {f"n{i}": candidate.number for i, candidate in enumerate(best)}
-            places = ", ".join(f":{name}" for name in names)
-            details = connection.execute(_DETAILS.format(places=places), names).fetchall()
+        while True:
+            with self._database.read() as connection:
+                if connection.execute(_UNINDEXED, {"limit": 1}).fetchone() is None:
+                    return self._found(connection, query, values, limit=limit)
+            self.index_what_is_not()
+
+    def _found(
+        self, connection: Connection, query: Query, values: dict[str, Any], *, limit: int
+    ) -> tuple[SearchHit, ...]:
+        """On one connection from end to end: in a rush, nobody waits for a second one."""
+        rows = connection.execute(_CANDIDATES[self._dialect], values).fetchall()
+        best = _ranked(query, rows, limit=limit)
+        if not best:
+            return ()
+        names = {f"n{i}": candidate.number for i, candidate in enumerate(best)}
+        places = ", ".join(f":{name}" for name in names)
+        details = connection.execute(_DETAILS.format(places=places), names).fetchall()
         by_number = {row[0]: row for row in details}  # one may have been deleted meanwhile
         return tuple(_hit(by_number[c.number], c) for c in best if c.number in by_number)
 
@@ -81,14 +98,20 @@ class SqlTranscriptSearch:
                 write_segments(connection, number, segments)
 
 
-def _ranked(query: Query, rows: Sequence[Any]) -> list[_Candidate]:
+def _ranked(query: Query, rows: Sequence[Any], *, limit: int) -> list[_Candidate]:
     """Those that really match: the best first, of equals the newest transcript's in order."""
-    found = [
-        _Candidate(number, transcript, fits)
-        for number, transcript, text in rows
-        if (fits := match(query, tokens_of(text, stem=stemming.stem)))
+    promising = [
+        (-worth, -transcript, number, text)
+        for number, transcript, text, stems in rows
+        if (worth := promise(query, stems)) is not None
     ]
-    return sorted(found, key=lambda c: (-c.found.score, -c.transcript, c.number))
+    found: list[_Candidate] = []
+    for _, transcript, number, text in sorted(promising):
+        if fits := match(query, tokens_of(text, stem=stemming.stem)):
+            found.append(_Candidate(number, -transcript, fits))
+        if len(found) == 2 * limit:  # the very form of a word can lift one over another
+            break
+    return sorted(found, key=lambda c: (-c.found.score, -c.transcript, c.number))[:limit]
 
 
 def _hit(row: Sequence[Any], candidate: _Candidate) -> SearchHit:
@@ -152,15 +175,15 @@ def _for_postgresql(query: Query) -> str:
 _EXPRESSIONS: Final = {"sqlite": _for_sqlite, "postgresql": _for_postgresql}
 _CANDIDATES: Final = {
     "sqlite": """
-        SELECT segment.number, segment.transcript, segment.text FROM (
+        SELECT segment.number, segment.transcript, segment.text, segment.stems FROM (
             SELECT rowid AS number FROM segment_words WHERE segment_words MATCH :query
             ORDER BY rowid DESC LIMIT :limit
         ) AS found JOIN segment ON segment.number = found.number
         ORDER BY segment.number DESC
     """,
     "postgresql": """
-        SELECT number, transcript, text FROM segment
-        WHERE to_tsvector('simple', stems) @@ to_tsquery('simple', :query)
+        SELECT number, transcript, text, stems FROM segment
+        WHERE lexemes @@ to_tsquery('simple', :query)
         ORDER BY number DESC LIMIT :limit
     """,
 }
