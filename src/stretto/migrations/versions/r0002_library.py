@@ -134,9 +134,13 @@ _POSTGRESQL_WORDS = (
     ALTER TABLE segment ADD COLUMN lexemes tsvector
     GENERATED ALWAYS AS (to_tsvector('simple', stems)) STORED
     """,
-    "CREATE INDEX segment_words ON segment USING gin (lexemes)",
+    """
+    CREATE INDEX segment_words ON segment USING gin (lexemes)
+    WITH (gin_pending_list_limit = 128)
+    """,
 )
-"""Stored, because a search for what stands everywhere reads rows, not the index."""
+"""Stored, because a search for what stands everywhere reads rows, not the index. What waits to be
+indexed is read by every search, so that it is at most 128 kB instead of 4 MB."""
 
 _SQLITE_WORDS = (
     """
