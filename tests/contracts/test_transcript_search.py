@@ -162,6 +162,12 @@ def test_whatever_was_said_is_kept_and_found_by_its_first_word(shelf: Shelf, tex
     assert first
 
 
+@pytest.mark.parametrize("word", ["会议", "❶", "नमस्ते", "สวัสดี", "שלום", "Ⅷ", "ﬁn", "ᏣᎳᎩ", "𝕏"])
+def test_words_of_every_script_are_found(shelf: Shelf, word: str) -> None:
+    shelf.keep(9, f"before {word} after")
+    assert shelf.texts(word) == [f"before {word} after"]
+
+
 def test_a_transcript_of_an_older_program_is_indexed_by_the_first_search(shelf: Shelf) -> None:
     with shelf.database.write() as connection:
         connection.execute("DELETE FROM segment")

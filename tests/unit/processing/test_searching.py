@@ -44,6 +44,8 @@ def marked(query: str, text: str) -> list[str]:
         ("универси*", "Университетами", ["Университетами"]),
         ("well-known", "a well known man", ["well known"]),
         ("会议", "今天的会议很长", ["会议"]),
+        ("नमस्*", "वे नमस्ते कहते हैं", ["नमस"]),
+        ("❶", "step ❶", ["❶"]),
         ("naïve", "how nai\u0308ve", ["nai\u0308ve"]),
         ("3d mp3", "A 3D scan as mp3", ["3D", "mp3"]),
         ("STRASSE", "die Straße", ["Straße"]),

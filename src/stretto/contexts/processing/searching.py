@@ -89,10 +89,21 @@ def tokens_of(text: str, *, stem: Stem) -> list[Token]:
     tokens = []
     for found in _WORD.finditer(text):
         if plain := _plain(found[0]):
-            tokens.append(Token(found.start(), found.end(), plain, stem(plain)))
+            tokens.append(Token(found.start(), found.end(), plain, indexable(stem(plain))))
         if len(tokens) == MOST_WORDS_IN_SEGMENT:
             break
     return tokens
+
+
+def indexable(stem: str) -> str:
+    """The stem as every database takes it for one word.
+
+    What counts as a letter differs between them for rare scripts and new versions of Unicode:
+    outside of Latin, Greek and Cyrillic the bytes are written out, so that ``会`` is ``ue4bc9a``. A
+    beginning of a word is still a beginning then.
+    """
+    usual = all(c < "\u0530" and (c.isalpha() or c.isdecimal()) for c in stem)
+    return stem if usual else "u" + stem.encode().hex()
 
 
 def promise(query: Query, stems: str) -> float | None:

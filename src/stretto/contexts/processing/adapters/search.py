@@ -17,6 +17,7 @@ from stretto.contexts.processing.searching import (
     Match,
     Query,
     Term,
+    indexable,
     match,
     passage,
     promise,
@@ -143,8 +144,8 @@ def _endings(term: Term) -> list[tuple[str, bool]]:
     if not term.prefix:
         return [(term.stems[-1], False)]
     shorter = {word[:-n] for n in range(1, _SHORTER_BY + 1) if len(word) - n >= 2}
-    shorter |= {term.stems[-1], stemming.stem(word)}
-    return [(word, True), *((ending, False) for ending in sorted(shorter))]
+    shorter.add(stemming.stem(word))
+    return [(indexable(word), True), *((indexable(ending), False) for ending in sorted(shorter))]
 
 
 def _for_sqlite(query: Query) -> str:
