@@ -40,6 +40,8 @@ from stretto.migrations import REVISIONS
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import sqlalchemy as sa
 
     from stretto.contexts.database.adapters.postgresql import PostgresDatabase
@@ -142,18 +144,26 @@ def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRe
     return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
 
 
-def build_database(settings: Settings, *, upgrading: bool = False) -> Database:
+def build_database(
+    settings: Settings,
+    *,
+    upgrading: bool = False,
+    observe: Callable[[str, float], None] | None = None,
+) -> Database:
     """The database of ``settings``; nothing is opened before its first use.
 
     A SQLite file is brought up to date by then; a PostgreSQL only when it is ``upgrading``.
+    ``observe`` hears of each statement, and how many seconds it took.
     """
     if settings.database_address is None:
         guard = build_guard(settings, upgrading=True)
-        return SqliteDatabase(settings.database_path, prepare=guard)
+        return SqliteDatabase(settings.database_path, prepare=guard, observe=observe)
     from stretto.contexts.database.adapters.postgresql import PostgresDatabase
 
     guard = build_guard(settings, upgrading=upgrading)
-    return PostgresDatabase(build_pool(settings), place=place_of(settings), prepare=guard)
+    return PostgresDatabase(
+        build_pool(settings), place=place_of(settings), prepare=guard, observe=observe
+    )
 
 
 def build_guard(settings: Settings, *, upgrading: bool) -> SchemaGuard:

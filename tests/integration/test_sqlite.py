@@ -22,7 +22,7 @@ from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import JournalMode, journal_mode
 
 SPAWN = multiprocessing.get_context("spawn")
-NOTES = ("CREATE TABLE IF NOT EXISTS note (writer TEXT, number INTEGER, text BLOB)",)
+NOTES = "CREATE TABLE IF NOT EXISTS note (writer TEXT, number INTEGER, text BLOB)"
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def database(path: Path) -> Iterator[SqliteDatabase]:
 
 
 def write_note(database: SqliteDatabase, writer: str, number: int, size: int = 10) -> None:
-    database.ensure("notes", version=1, statements=NOTES)
     with database.write() as connection:
+        connection.execute(NOTES)
         connection.execute("INSERT INTO note VALUES (?, ?, ?)", (writer, number, bytes(size)))
 
 
@@ -156,7 +156,8 @@ def write_two_and_fail(database: SqliteDatabase) -> None:
 def test_a_mistake_in_our_own_statements_is_not_called_trouble_with_the_storage(
     database: SqliteDatabase,
 ) -> None:
-    database.ensure("things", version=1, statements=["CREATE TABLE thing (id INTEGER UNIQUE)"])
+    with database.write() as connection:
+        connection.execute("CREATE TABLE thing (id INTEGER UNIQUE)")
     with pytest.raises(sqlite3.IntegrityError), database.write() as connection:
         connection.execute("INSERT INTO thing VALUES (1), (1)")
 
@@ -207,34 +208,37 @@ def open_files(path: Path) -> int:
     return sum(link.is_symlink() and link.readlink() == path for link in links)
 
 
-# -- declared tables
+# -- before the first use
 
 
-def test_tables_are_made_once_and_again_when_their_version_rises(database: SqliteDatabase) -> None:
-    first = ["CREATE TABLE thing (id INTEGER)", "INSERT INTO thing VALUES (1)"]
-    for _ in range(3):
-        database.ensure("things", version=1, statements=first)
-    database.ensure("things", version=2, statements=["INSERT INTO thing VALUES (2)"])
-    with database.read() as connection:
-        assert connection.execute("SELECT id FROM thing").fetchall() == [(1,), (2,)]
-        versions = connection.execute("SELECT name, version FROM schema_version").fetchall()
-    assert versions == [("things", 2)]
+def test_the_tables_are_looked_at_once_before_the_first_use(path: Path) -> None:
+    looks: list[int] = []
+    database = SqliteDatabase(path, prepare=lambda connection: looks.append(id(connection)))
+    assert looks == []
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: write_note(database, "me", n), range(8)))
+    assert len(looks) == 1
+    database.close()
 
 
-def test_tables_are_made_whole_or_not_at_all(database: SqliteDatabase) -> None:
-    broken = ["CREATE TABLE thing (id INTEGER)", "this is no SQL"]
-    with pytest.raises(StorageUnavailable):
-        database.ensure("things", version=1, statements=broken)
-    with database.read() as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+def test_trouble_with_the_tables_is_met_again_by_the_next_caller(path: Path) -> None:
+    def refuse(_: sqlite3.Connection) -> None:
+        raise StorageUnavailable("too new")
+
+    database = SqliteDatabase(path, prepare=refuse)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable, match="too new"):
+            write_note(database, "me", 1)
+    database.close()
 
 
-def test_tables_of_a_newer_program_are_left_alone(path: Path, database: SqliteDatabase) -> None:
-    database.ensure("notes", version=2, statements=NOTES)
-    older = SqliteDatabase(path)
-    with pytest.raises(StorageUnavailable, match="made by a newer Stretto"):
-        older.ensure("notes", version=1, statements=NOTES)
-    older.close()
+def test_whoever_wants_to_hears_of_every_statement(path: Path) -> None:
+    heard: list[tuple[str, float]] = []
+    database = SqliteDatabase(path, observe=lambda *one: heard.append(one))
+    write_note(database, "me", 1)
+    assert [sql.split()[0] for sql, _ in heard][-4:] == ["BEGIN", "CREATE", "INSERT", "COMMIT"]
+    assert all(seconds >= 0 for _, seconds in heard)
+    database.close()
 
 
 # -- many hands
@@ -355,7 +359,8 @@ from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 if os.geteuid() == 0:
     os.setuid(65534)  # permissions do not count for root
 try:
-    SqliteDatabase(Path(sys.argv[1])).ensure("new", version=1, statements=["CREATE TABLE n (i)"])
+    with SqliteDatabase(Path(sys.argv[1])).write() as connection:
+        connection.execute("CREATE TABLE n (i)")
 except StorageUnavailable as error:
     print(error.message)
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
@@ -30,6 +31,7 @@ class PostgresDatabase:
 
     The twin of SqliteDatabase: safe to use from many threads and processes at once. All methods
     raise StorageBusy when no connection is free, StorageFull and StorageUnavailable for the rest.
+    ``observe`` hears of each statement and its seconds.
     """
 
     dialect: Final = Dialect.POSTGRESQL
@@ -40,10 +42,12 @@ class PostgresDatabase:
         *,
         place: str,
         prepare: Callable[[PostgresConnection], None] | None = None,
+        observe: Callable[[str, float], None] | None = None,
     ) -> None:
         self.place = place
         self.pool = pool
         self._prepare = prepare
+        self._observe = observe
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._closed = False
@@ -60,7 +64,8 @@ class PostgresDatabase:
                 yield mine
                 return
             with self._connection() as connection:
-                yield PostgresConnection(connection.execution_options(isolation_level="AUTOCOMMIT"))
+                reading = connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield PostgresConnection(reading, self._observe)
 
     @contextmanager
     def write(self) -> Generator[PostgresConnection, None, None]:
@@ -74,7 +79,7 @@ class PostgresDatabase:
                 yield mine
                 return
             with self._connection() as connection, connection.begin():
-                self._local.writing = PostgresConnection(connection)
+                self._local.writing = PostgresConnection(connection, self._observe)
                 try:
                     yield self._local.writing
                 finally:
@@ -120,19 +125,33 @@ class PostgresDatabase:
 class PostgresConnection:
     """Takes the same SQL, with ``:name`` for values, as the standard library does for SQLite."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_observe")
 
-    def __init__(self, connection: sa.Connection) -> None:
+    def __init__(
+        self, connection: sa.Connection, observe: Callable[[str, float], None] | None = None
+    ) -> None:
         self._connection = connection
+        self._observe = observe
 
     def execute(
         self, statement: str, values: Mapping[str, Value] | None = None, /
     ) -> sa.CursorResult[tuple[object, ...]]:
-        return self._connection.execute(_prepared(statement), dict(values or {}))
+        with self._observed(statement):
+            return self._connection.execute(_prepared(statement), dict(values or {}))
 
     def executemany(self, statement: str, rows: Sequence[Mapping[str, Value]], /) -> None:
         if rows:
-            self._connection.execute(_prepared(statement), [dict(row) for row in rows])
+            with self._observed(statement):
+                self._connection.execute(_prepared(statement), [dict(row) for row in rows])
+
+    @contextmanager
+    def _observed(self, statement: str) -> Generator[None, None, None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._observe is not None:
+                self._observe(statement, time.perf_counter() - began)
 
 
 class SqlAlchemyPool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.sqlite_errors import translate
 from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
+
+Observe = Callable[[str, float], None]
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a transaction waits for another one before it gives up."""
@@ -25,7 +28,8 @@ class SqliteDatabase:
     Safe to use from many threads and processes at once; each thread has a connection of its own.
     All methods raise StorageFull when the disk is full and StorageUnavailable for other trouble.
     ``prepare`` is called once, with a connection, before the first use: it looks at the tables and
-    brings them up to date where that is needed.
+    brings them up to date where that is needed. ``observe`` hears of each statement and its
+    seconds.
     """
 
     dialect: Final = Dialect.SQLITE
@@ -37,17 +41,18 @@ class SqliteDatabase:
         sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         prepare: Callable[[sqlite3.Connection], None] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.path = path.absolute()  # SQLite gives names such as ":memory:" a meaning of its own
         self._journal_mode = journal_mode(sqlite_version)
         self._busy_timeout_s = busy_timeout_s
         self._prepare = prepare
+        self._kind = _observed(observe) if observe else sqlite3.Connection
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._owned: WeakSet[_Owned] = WeakSet()
         self._guard = threading.Lock()
         self._turn = threading.Lock()  # waiting here is fair and cheap, SQLite's way is polling
-        self._ensured: set[tuple[str, int]] = set()
         self._closed = False
 
     @contextmanager
@@ -76,25 +81,6 @@ class SqliteDatabase:
                 with owned.transaction():
                     yield owned.connection
 
-    def ensure(self, name: str, *, version: int, statements: Sequence[str]) -> None:
-        """Make the tables of ``name`` be there, once, whoever else starts at the same time.
-
-        ``statements`` must be harmless on a database that has an older version of the tables.
-        Raises StorageUnavailable when a newer Stretto made the tables.
-        """
-        if (name, version) in self._ensured:
-            return
-        with self.read() as connection:
-            known = self._recorded_version(connection, name, newest=version)
-        if known < version:
-            with self.write() as connection:
-                connection.execute(_VERSIONS_TABLE)
-                if self._recorded_version(connection, name, newest=version) < version:
-                    for statement in statements:
-                        connection.execute(statement)
-                    connection.execute(_RECORD_VERSION, (name, version))
-        self._ensured.add((name, version))
-
     def close(self) -> None:
         """Close all connections after what they are doing now; later use is refused."""
         with self._guard:
@@ -103,19 +89,6 @@ class SqliteDatabase:
         for one in owned:
             with one.lock:
                 one.connection.close()
-
-    def _recorded_version(self, connection: sqlite3.Connection, name: str, *, newest: int) -> int:
-        """0 for tables that nobody made yet."""
-        if not connection.execute(_HAS_VERSIONS).fetchone():
-            return 0
-        row = connection.execute(_RECORDED_VERSION, (name,)).fetchone()
-        version = int(row[0]) if row else 0
-        if version > newest:
-            raise StorageUnavailable(
-                f"The database {self.path} was made by a newer Stretto ({name} tables of version "
-                f"{version}, this one knows {newest}). Upgrade Stretto or use another folder."
-            )
-        return version
 
     def connect(self) -> sqlite3.Connection:
         """A new connection with every guarantee of this file; whoever asks for it closes it."""
@@ -148,6 +121,7 @@ class SqliteDatabase:
             timeout=self._busy_timeout_s,
             isolation_level=None,  # transactions begin and end where this file says
             check_same_thread=False,  # close() comes from another thread
+            factory=self._kind,
         )
         try:
             self._set_journal_mode(connection)
@@ -223,6 +197,27 @@ class _Owned:
         self.connection.close()
 
 
+def _observed(observe: Observe) -> type[sqlite3.Connection]:
+    """A kind of connection whose statements are heard of."""
+
+    class Observed(sqlite3.Connection):
+        def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+            began = time.perf_counter()
+            try:
+                return super().execute(sql, values)
+            finally:
+                observe(sql, time.perf_counter() - began)
+
+        def executemany(self, sql: str, rows: Any, /) -> sqlite3.Cursor:
+            began = time.perf_counter()
+            try:
+                return super().executemany(sql, rows)
+            finally:
+                observe(sql, time.perf_counter() - began)
+
+    return Observed
+
+
 class _FileTrouble(OSError):
     """The file or its folder could not be made."""
 
@@ -235,14 +230,3 @@ def _create_private(path: Path) -> None:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
         raise _FileTrouble(error.errno, error.strerror) from error
-
-
-_VERSIONS_TABLE: Final = """
-    CREATE TABLE IF NOT EXISTS schema_version (name TEXT PRIMARY KEY, version INTEGER NOT NULL)
-"""
-_HAS_VERSIONS: Final = "SELECT 1 FROM sqlite_master WHERE name = 'schema_version'"
-_RECORDED_VERSION: Final = "SELECT version FROM schema_version WHERE name = ?"
-_RECORD_VERSION: Final = """
-    INSERT INTO schema_version (name, version) VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET version = excluded.version
-"""
