@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ Place = Path | ConnectionString
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with postgres_server(tmp_path_factory.mktemp("postgres") / "data") as server:
-        yield server
+def server() -> Iterator[Server]:
+    """Not in the folder of pytest: each start of that closes it to other users, and the server is
+    one when the tests run as root."""
+    with tempfile.TemporaryDirectory(prefix="stretto-postgres-") as name:
+        Path(name).chmod(0o755)
+        with postgres_server(Path(name) / "data") as server:
+            yield server
 
 
 @pytest.fixture(scope="session")

