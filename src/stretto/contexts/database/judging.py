@@ -21,29 +21,42 @@ from stretto.contexts.database.needs import Need
 
 ESTIMATE_OFF_FACTOR: Final = 100.0
 LONGEST_INDEX_NAME: Final = 60
-_SCANS: Final = frozenset({Operation.FULL_SCAN, Operation.AUTOMATIC_INDEX})
+_SCANS: Final = frozenset({Operation.FULL_SCAN, Operation.AUTOMATIC_INDEX, Operation.INDEX_WALK})
 
 
-def judge(plan: QueryPlan, tables: Mapping[str, Table], *, large_rows: int) -> Iterator[Finding]:
-    """What costs time in a plan. A table that is not in ``tables`` counts as small."""
+def judge(
+    plan: QueryPlan, tables: Mapping[str, Table], asked: Mapping[str, Need], *, large_rows: int
+) -> Iterator[Finding]:
+    """What costs time in a plan. A table that is not in ``tables`` counts as small.
+
+    ``asked`` says what the statement compares: without a comparison, whatever walks through an
+    index does so for its order.
+    """
     for step in plan.walk():
         table = tables.get(step.table)
         if table is not None and table.rows >= large_rows:
-            if step.operation is Operation.FULL_SCAN:
-                yield Finding(
-                    kind=FindingKind.FULL_SCAN,
-                    table=table.name,
-                    sentence=f"Reads all {table.rows:,} rows of {table.name}, one by one.",
-                )
-            if step.operation is Operation.AUTOMATIC_INDEX:
-                yield Finding(
-                    kind=FindingKind.AUTOMATIC_INDEX,
-                    table=table.name,
-                    sentence=f"Builds an index over all {table.rows:,} rows of {table.name} "
-                    "for this one query, and throws it away.",
-                )
+            yield from _judged_access(step, table, asked.get(table.name, Need()))
         yield from _judged_sort(step, plan, tables, large_rows)
         yield from _judged_estimate(step)
+
+
+def _judged_access(step: PlanStep, table: Table, need: Need) -> Iterator[Finding]:
+    name, rows = table.name, f"{table.rows:,}"
+    if step.operation is Operation.FULL_SCAN:
+        sentence = f"Reads all {rows} rows of {name}, one by one."
+        yield Finding(kind=FindingKind.FULL_SCAN, table=name, sentence=sentence)
+    elif step.operation is Operation.INDEX_WALK and need.compared:
+        sentence = (
+            f"Goes through {step.index}, which has {rows} entries, until it has found enough rows "
+            f"of {name} with the right {' and '.join(need.compared)}."
+        )
+        yield Finding(kind=FindingKind.FULL_SCAN, table=name, sentence=sentence)
+    elif step.operation is Operation.AUTOMATIC_INDEX:
+        sentence = (
+            f"Builds an index over all {rows} rows of {name} for this one query, "
+            "and throws it away."
+        )
+        yield Finding(kind=FindingKind.AUTOMATIC_INDEX, table=name, sentence=sentence)
 
 
 def _judged_sort(
@@ -90,7 +103,7 @@ def _judged_estimate(step: PlanStep) -> Iterator[Finding]:
 
 
 def suspected(plan: QueryPlan, tables: Mapping[str, Table], *, large_rows: int) -> tuple[str, ...]:
-    """Large tables that an index might help with: scanned as a whole, or sorted by hand."""
+    """Large tables that an index might help with: read as a whole, or sorted by hand."""
     sorts = any(step.operation is Operation.SORT for step in plan.walk())
     found = [
         step.table

@@ -31,6 +31,10 @@ class Need:
     ranged: list[str] = field(default_factory=list)
     ordered: list[str] = field(default_factory=list)
 
+    @property
+    def compared(self) -> list[str]:
+        return [*self.equal, *(column for column in self.ranged if column not in self.equal)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:

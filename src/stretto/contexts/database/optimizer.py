@@ -128,15 +128,19 @@ class QueryOptimizer:
         names = set(aliases(plan.statement, plan.dialect).values())
         names |= {step.table for step in plan.walk() if step.table}
         tables = {table.name: table for table in self._catalog.tables(names)}
-        findings = tuple(judge(plan, tables, large_rows=self._large_rows))
-        suspects = suspected(plan, tables, large_rows=self._large_rows)
-        advice = tuple(self._advice(plan, tables, suspects)) if suspects else ()
+        asked = needs(plan.statement, plan.dialect, tables)
+        findings = tuple(judge(plan, tables, asked, large_rows=self._large_rows))
+        suspects = suspected(plan, tables, large_rows=self._large_rows) if findings else ()
+        advice = tuple(self._advice(plan, tables, asked, suspects)) if suspects else ()
         return Explanation(plan=plan, findings=findings, advice=advice)
 
     def _advice(
-        self, plan: QueryPlan, tables: Mapping[str, Table], suspects: Sequence[str]
+        self,
+        plan: QueryPlan,
+        tables: Mapping[str, Table],
+        asked: Mapping[str, Need],
+        suspects: Sequence[str],
     ) -> Iterator[IndexAdvice]:
-        asked = needs(plan.statement, plan.dialect, tables)
         existing = self._catalog.indexes()
         for name in suspects:
             wanted = candidate(name, asked.get(name, Need()), existing)

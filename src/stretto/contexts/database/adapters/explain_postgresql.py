@@ -136,6 +136,8 @@ def _step(node: Mapping[str, Any], work_memory_bytes: int, *, limit: float | Non
     """``limit`` is how many rows are taken from this step, where that may be fewer than it has."""
     kind = node["Node Type"]
     operation = _OPERATIONS.get(kind, Operation.OTHER)
+    if operation is Operation.INDEX_SCAN and not {"Index Cond", "Order By"} & node.keys():
+        operation = Operation.INDEX_WALK
     below = node["Plan Rows"] if kind == "Limit" else None if kind in _READING_ALL else limit
     sort_bytes, on_disk = _sort_space(node, work_memory_bytes, limit)
     # A step that was ended early gave fewer rows than expected, which says nothing of the estimate.

@@ -151,8 +151,10 @@ def _step(detail: str, names: Mapping[str, str], children: tuple[PlanStep, ...])
     shown = match["table"].strip("\"'")
     if match["automatic"]:
         operation = Operation.AUTOMATIC_INDEX
-    elif match["verb"] == "SEARCH" or match["index"]:
+    elif match["verb"] == "SEARCH":
         operation = Operation.INDEX_SCAN
+    elif match["index"]:
+        operation = Operation.INDEX_WALK
     else:
         operation = Operation.FULL_SCAN
     table = names.get((match["alias"] or shown).lower(), shown)
