@@ -35,7 +35,7 @@ def judge(
     for step in plan.walk():
         table = tables.get(step.table)
         if table is not None and table.rows >= large_rows:
-            yield from _judged_access(step, table, asked.get(table.name, Need()))
+            yield from _judged_access(step, table, asked.get(step.alias, Need()))
         yield from _judged_sort(step, plan, tables, large_rows)
         yield from _judged_estimate(step)
 
@@ -102,15 +102,17 @@ def _judged_estimate(step: PlanStep) -> Iterator[Finding]:
         )
 
 
-def suspected(plan: QueryPlan, tables: Mapping[str, Table], *, large_rows: int) -> tuple[str, ...]:
-    """Large tables that an index might help with: read as a whole, or sorted by hand."""
+def suspected(
+    plan: QueryPlan, tables: Mapping[str, Table], *, large_rows: int
+) -> tuple[tuple[str, str], ...]:
+    """Large tables that an index might help with, as (alias, table): read as a whole, or sorted."""
     sorts = any(step.operation is Operation.SORT for step in plan.walk())
     found = [
-        step.table
+        (step.alias, step.table)
         for step in plan.walk()
         if step.operation in _SCANS or (sorts and step.operation is Operation.INDEX_SCAN)
     ]
-    large = [name for name in found if name in tables and tables[name].rows >= large_rows]
+    large = [one for one in found if one[1] in tables and tables[one[1]].rows >= large_rows]
     return tuple(dict.fromkeys(large))
 
 

@@ -20,6 +20,9 @@ _NOT_AN_ALIAS: Final = _CLAUSES | {
 }
 _RANGES: Final = frozenset({"<", "<=", ">", ">=", "between"})
 _EQUALS: Final = frozenset({"=", "==", "in", "is"})
+_TOUCHING: Final = frozenset({"+", "-", "*", "/", "||", "%", "::", "->", "->>"})
+"""What is done to a column before it is compared: an index on the column does not serve that."""
+
 _MIRRORED: Final = frozenset({"=", "==", "<", "<=", ">", ">="})
 
 
@@ -54,7 +57,7 @@ def aliases(sql: str, dialect: Dialect) -> dict[str, str]:
 
 
 def needs(sql: str, dialect: Dialect, tables: Mapping[str, Table]) -> dict[str, Need]:
-    """By table. What stands beside an OR is left out, since one index seldom serves both sides."""
+    """By alias. What stands beside an OR is left out, since one index seldom serves both sides."""
     try:
         places = list(_placed(tokens(sql, dialect)))
     except InvalidStatement:
@@ -119,29 +122,27 @@ class _Resolver:
         self._tables = tables
 
     def column(self, places: Sequence[_Place], end: int) -> tuple[str, str] | None:
-        """The (table, column) that ends just before ``end``, if it is one and stands alone."""
+        """The (alias, column) that ends just before ``end``, if it is one and stands alone."""
         name = _before(places, end, 1)
         if name is None or not name.is_name:
             return None
         dotted = _before(places, end, 2)
         if dotted is not None and dotted.text == ".":
             owner = _before(places, end, 3)
-            edge = _before(places, end, 4)
-            table = self._known.get(owner.low, "") if owner else ""
+            alias, edge = owner.low if owner else "", _before(places, end, 4)
         else:
-            owning = [t for t in set(self._known.values()) if name.low in self._tables[t].columns]
-            table, edge = owning[0] if len(owning) == 1 else "", dotted
-        alone = edge is None or edge.text not in {"+", "-", "*", "/", "||", "%", "::"}
-        if not table or not alone or name.low not in self._tables[table].columns:
-            return None
-        return table, name.low
+            owning = [a for a, t in self._known.items() if name.low in self._tables[t].columns]
+            alias, edge = owning[0] if len(owning) == 1 else "", dotted
+        alone = edge is None or edge.text not in _TOUCHING
+        table = self._tables.get(self._known.get(alias, ""))
+        return (alias, name.low) if table and alone and name.low in table.columns else None
 
     def starting(self, places: Sequence[_Place], start: int) -> tuple[str, str] | None:
         """The same for a column that begins at ``start``, with nothing done to it after."""
         dot = _at(places, start + 1)
         end = start + 3 if dot is not None and dot.text == "." else start + 1
         after = _at(places, end)
-        touched = after is not None and after.text in {"(", "+", "-", "*", "/", "||", "%", "::"}
+        touched = after is not None and after.text in {"(", *_TOUCHING}
         return None if touched else self.column(places[:end], end)
 
 
@@ -196,7 +197,7 @@ def _collect_orders(places: Sequence[_Place], resolver: _Resolver, found: dict[s
             if comma is None or comma.text != ",":
                 break
             at += 1
-        if len({table for table, _ in columns}) == 1:
+        if len({alias for alias, _ in columns}) == 1:
             ordered = _forwards([column for _, column in columns])
             found.setdefault(columns[0][0], Need()).ordered = ordered
         return

@@ -139,11 +139,11 @@ class QueryOptimizer:
         plan: QueryPlan,
         tables: Mapping[str, Table],
         asked: Mapping[str, Need],
-        suspects: Sequence[str],
+        suspects: Sequence[tuple[str, str]],
     ) -> Iterator[IndexAdvice]:
         existing = self._catalog.indexes()
-        for name in suspects:
-            wanted = candidate(name, asked.get(name, Need()), existing)
+        for alias, name in suspects:
+            wanted = candidate(name, asked.get(alias, Need()), existing)
             if wanted is not None:
                 tried = self._tried(plan.statement, wanted, tables[name])
                 if tried is not None:

@@ -146,6 +146,7 @@ def _step(node: Mapping[str, Any], work_memory_bytes: int, *, limit: float | Non
         operation=operation,
         detail=_detail(node),
         table=node.get("Relation Name", ""),
+        alias=node.get("Alias", ""),
         index=node.get("Index Name", ""),
         rows=node["Plan Rows"],
         actual_rows=node["Actual Rows"] if finished else None,

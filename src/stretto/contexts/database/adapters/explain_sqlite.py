@@ -157,6 +157,13 @@ def _step(detail: str, names: Mapping[str, str], children: tuple[PlanStep, ...])
         operation = Operation.INDEX_WALK
     else:
         operation = Operation.FULL_SCAN
-    table = names.get((match["alias"] or shown).lower(), shown)
+    alias = (match["alias"] or shown).lower()
     index = "" if operation is Operation.AUTOMATIC_INDEX else match["index"] or ""
-    return PlanStep(operation=operation, detail=detail, table=table, index=index, children=children)
+    return PlanStep(
+        operation=operation,
+        detail=detail,
+        table=names.get(alias, shown),
+        alias=alias,
+        index=index,
+        children=children,
+    )
