@@ -137,8 +137,8 @@ def _differences(wanted: IndexDefinition, real: IndexDefinition) -> Iterator[str
 
 def _plain(columns: Sequence[str]) -> list[str]:
     """For comparing: servers add casts, brackets and spaces to expressions."""
-    without = (re.sub(r'::\w+(\s+varying)?|["()\s]| ASC\b', "", column) for column in columns)
-    return [column.lower() for column in without]
+    without = (re.sub(r'::\w+(\s+varying)?|\s+asc\b|["()\s]', "", c.lower()) for c in columns)
+    return list(without)
 
 
 def covered_by(index: Index, others: Iterable[Index]) -> str:

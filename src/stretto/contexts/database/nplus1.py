@@ -141,16 +141,17 @@ class N1QueryEliminator:
     def flush(self) -> None:
         """Store what was learned, and read what others learned. Trouble is logged, no more."""
         with self._guard:
-            loadings, repeated = tuple(self._changed.values()), tuple(self._repeated.values())
-        if loadings or repeated:
+            changed, self._changed = self._changed, {}
+            repeated, self._repeated = self._repeated, {}
+        if changed or repeated:
             try:
-                self._store.learn(loadings, repeated)
+                self._store.learn(tuple(changed.values()), tuple(repeated.values()))
             except StrettoError as error:
                 logger.warning("Loading advice was not remembered: %s", error)
+                with self._guard:
+                    self._changed = {**changed, **self._changed}
+                    self._repeated = {**repeated, **self._repeated}
                 return
-            with self._guard:
-                self._changed.clear()
-                self._repeated.clear()
         self.refresh()
 
     def refresh(self) -> None:
@@ -161,7 +162,11 @@ class N1QueryEliminator:
             logger.warning("Loading advice was not read: %s", error)
             return
         with self._guard:
-            self._known = stored | self._changed
+            own = {
+                key: replace(one, state=stored[key].state) if key in stored else one
+                for key, one in self._changed.items()
+            }
+            self._known = stored | own
 
     def _learn(self, load: LazyLoad, count: int) -> None:
         seen = LearnedLoading(

@@ -111,7 +111,9 @@ class SqlAdviceStore:
                     "worst_ms": _greater(table.c.worst_ms, new.worst_ms),
                     "last_seen_s": _greater(table.c.last_seen_s, new.last_seen_s),
                 }
-                connection.execute(wanted.on_conflict_do_update(["key"], set_=changed))
+                connection.execute(
+                    wanted.on_conflict_do_update(index_elements=["key"], set_=changed)
+                )
             old = table.c.last_seen_s < self._now_s() - KEPT_FOR_S
             connection.execute(delete(table).where(old))
 
@@ -165,7 +167,7 @@ class SqlAdviceStore:
             "most_statements": _greater(table.c.most_statements, new.most_statements),
             "last_seen_s": _greater(table.c.last_seen_s, new.last_seen_s),
         }
-        connection.execute(wanted.on_conflict_do_update(["key"], set_=changed))
+        connection.execute(wanted.on_conflict_do_update(index_elements=["key"], set_=changed))
 
     @contextmanager
     def _reading(self) -> Generator[Connection, None, None]:

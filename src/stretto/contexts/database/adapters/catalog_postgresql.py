@@ -44,24 +44,23 @@ class PostgresqlCatalog:
         """Outside transactions, so that an index is built while others read and write."""
         with self._driver("The indexes were not repaired") as driver:
             driver.autocommit = True
-            try:
-                (free,) = driver.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
-                if not free:
-                    raise StorageUnavailable(
-                        "Another Stretto is repairing the indexes. Wait until it is done."
-                    )
-                driver.execute(f"SET lock_timeout = {LONGEST_WAIT_MS}")
-                for step in steps:
-                    with translated(f"The index {step.name} was not repaired"):
-                        for statement in step.statements:
-                            driver.execute(statement)
-            finally:
-                driver.execute("RESET lock_timeout")
-                driver.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
-                driver.autocommit = False
+            (free,) = driver.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+            if not free:
+                raise StorageUnavailable(
+                    "Another Stretto is repairing the indexes. Wait until it is done."
+                )
+            driver.execute(f"SET lock_timeout = {LONGEST_WAIT_MS}")
+            for step in steps:
+                with translated(f"The index {step.name} was not repaired"):
+                    for statement in step.statements:
+                        driver.execute(statement)
+            driver.execute("RESET lock_timeout")
+            driver.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+            driver.autocommit = False
 
     @contextmanager
     def _driver(self, what: str) -> Generator[Any, None, None]:
+        """After an error the connection is thrown away, and its locks with it."""
         with translated(what), closing(self._engine.raw_connection()) as connection:
             try:
                 yield connection.driver_connection
