@@ -54,7 +54,7 @@ def test_parameters_need_no_values(explainer: Explainer) -> None:
 def test_an_index_is_tried_and_nothing_of_it_stays(explainer: Explainer, library: Engine) -> None:
     before = fingerprint(library)
     trial = explainer.trial(
-        "SELECT * FROM transcript WHERE status = :s ORDER BY created_at LIMIT 20", BY_STATUS
+        "SELECT * FROM transcript WHERE status = :s ORDER BY created_at LIMIT 20", [BY_STATUS]
     )
     assert not trial.before.uses("transcript_status")
     assert trial.after.uses("transcript_status")
@@ -102,7 +102,7 @@ def test_even_without_the_first_lock_nothing_is_ever_changed(
     explainer = explainer_of(library)
     with suppress(InvalidStatement, StorageUnavailable):
         if way == "trial":
-            explainer.trial(statement, BY_STATUS)
+            explainer.trial(statement, [BY_STATUS])
         else:
             getattr(explainer, way)(statement)
     assert fingerprint(library) == before

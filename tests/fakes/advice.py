@@ -82,9 +82,9 @@ class MemoryExplainer:
     def measure(self, statement: str) -> QueryResult:
         return QueryResult(plan=self.plan(statement), rows=3, duration_ms=1.5)
 
-    def trial(self, statement: str, index: IndexDefinition) -> IndexTrial:
-        self.trials.append(index)
-        after = self._plan(statement, index.name if self._helps else "", cost=10.0)
+    def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
+        self.trials += indexes
+        after = self._plan(statement, indexes[0].name if self._helps else "", cost=10.0)
         return IndexTrial(before=self.plan(statement), after=after)
 
     def _plan(self, statement: str, index: str, *, cost: float) -> QueryPlan:

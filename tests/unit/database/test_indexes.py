@@ -126,12 +126,23 @@ def test_one_that_the_planner_does_not_take_for_its_query_is_unused() -> None:
         assert indexes.apply() == ()
 
 
+def test_one_whose_twin_the_planner_takes_is_not_unused() -> None:
+    twin = replace(STATUS, name="twin", columns=STATUS.columns[:1])
+    indexes, _ = manager(real(scans=0), real(twin), used="twin")
+    assert [state for state, _, _ in said(indexes)] == [IndexState.OK, IndexState.DUPLICATE]
+
+
 def test_one_that_nobody_scanned_is_not_unused_if_the_planner_would_take_it() -> None:
     indexes, _ = manager(real(scans=0))
     assert said(indexes)[0][0] is IndexState.OK
-    without_query = replace(STATUS, query="")
-    indexes, _ = manager(real(without_query, scans=0), wanted=(without_query,))
-    assert said(indexes)[0][2].startswith("Never used since the server began to count.")
+
+
+def test_one_without_a_query_is_unused_when_it_had_its_chance() -> None:
+    wanted = replace(STATUS, query="")
+    old, _ = manager(real(wanted, scans=0, age=10_000), wanted=(wanted,))
+    assert said(old)[0][2].startswith("Never used since the server began to count.")
+    young, _ = manager(real(wanted, scans=0, age=9_999), wanted=(wanted,))
+    assert said(young)[0][0] is IndexState.OK
 
 
 def test_nothing_is_unused_on_a_small_table_of_postgresql_or_if_it_keeps_rows_unique() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stretto.contexts.database.ddl import create_index
-from stretto.contexts.database.judging import candidate
+from stretto.contexts.database.judging import candidates
 from stretto.contexts.database.model import Dialect, Index, IndexDefinition, Table
 from stretto.contexts.database.needs import Need, aliases, needs
 
@@ -64,19 +64,22 @@ def test_each_alias_of_a_table_has_needs_of_its_own() -> None:
     sql = (
         "SELECT 1 FROM transcript a JOIN transcript AS b ON a.language = b.language WHERE b.id = 1"
     )
-    assert asked(sql, "a") == (["language"], [], [])
-    assert asked(sql, "b") == (["language", "id"], [], [])
+    assert asked(sql, "a") == ([], [], [])
+    assert asked(sql, "b") == (["id"], [], [])
+    found = needs(sql, Dialect.POSTGRESQL, TABLES)
+    assert found["a"].joined == found["b"].joined == ["language"]
 
 
 def test_a_join_asks_both_tables() -> None:
     sql = "SELECT 1 FROM transcript t, segment s WHERE s.transcript_id = t.id AND start_s > 3"
-    assert asked(sql, "s") == (["transcript_id"], ["start_s"], [])
-    assert asked(sql, "t") == (["id"], [], [])
+    assert asked(sql, "s") == ([], ["start_s"], [])
+    found = needs(sql, Dialect.POSTGRESQL, TABLES)
+    assert (found["s"].joined, found["t"].joined) == (["transcript_id"], ["id"])
 
 
 def test_a_column_that_could_be_of_two_tables_is_left_out() -> None:
     sql = "SELECT 1 FROM transcript t JOIN segment s ON s.transcript_id = t.id WHERE id = 1"
-    assert asked(sql, "s") == (["transcript_id"], [], [])
+    assert asked(sql, "s") == asked(sql, "t") == ([], [], [])
 
 
 @pytest.mark.parametrize(
@@ -111,9 +114,15 @@ def test_names_lead_to_tables(sql: str, expected: dict[str, str]) -> None:
 def test_an_index_has_what_is_equal_before_what_is_ordered(
     need: Need, columns: tuple[str, ...]
 ) -> None:
-    wanted = candidate("transcript", need, ())
-    assert wanted is not None
-    assert wanted.columns == columns
+    assert [wanted.columns for wanted in candidates("transcript", need, ())] == [columns]
+
+
+def test_a_table_that_is_joined_may_be_entered_by_its_values_or_by_the_join() -> None:
+    need = Need(equal=["status"], joined=["language"], ordered=["created_at"])
+    assert [wanted.columns for wanted in candidates("transcript", need, ())] == [
+        ("status", "created_at"),
+        ("language", "status"),
+    ]
 
 
 def an_index(name: str, *columns: str, where: str = "") -> Index:
@@ -124,17 +133,16 @@ def an_index(name: str, *columns: str, where: str = "") -> Index:
 def test_no_index_is_wanted_where_one_begins_with_these_columns() -> None:
     need = Need(equal=["status", "language"], ordered=["created_at"])
     there = an_index("there", "language", "status", "created_at", "id")
-    assert candidate("transcript", need, (there,)) is None
-    assert candidate(
+    assert candidates("transcript", need, (there,)) == ()
+    assert candidates(
         "transcript", need, (an_index("partial", *there.definition.columns, where="x"),)
     )
-    assert candidate("transcript", Need(), ()) is None
+    assert candidates("transcript", Need(), ()) == ()
 
 
 def test_a_name_that_is_taken_is_not_taken_again() -> None:
     taken = an_index("transcript_status", "language")
-    wanted = candidate("transcript", Need(equal=["status"]), (taken,))
-    assert wanted is not None
+    (wanted,) = candidates("transcript", Need(equal=["status"]), (taken,))
     assert wanted.name == "transcript_status_2"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -51,13 +53,13 @@ def test_a_scan_is_named_with_the_index_that_was_tried_and_helped() -> None:
     assert [f.sentence for f in explained.findings] == [
         "Reads all 50,000 rows of transcript, one by one."
     ]
-    (advice,) = explained.advice
-    assert advice.create == (
+    assert [advice.create for advice in explained.advice] == [
         "CREATE INDEX CONCURRENTLY IF NOT EXISTS transcript_status ON transcript (status)"
+    ]
+    assert explained.proof == (
+        "Tried and undone: the cost of the plan falls from 1,000 to 10, 100 times less."
     )
-    assert advice.sentence == (
-        "Tried and undone: the plan uses it, and its cost falls from 1,000 to 10 (100 times less)."
-    )
+    assert explained.trial is not None
 
 
 def test_an_index_that_was_tried_and_not_used_is_not_advised() -> None:
@@ -66,17 +68,31 @@ def test_an_index_that_was_tried_and_not_used_is_not_advised() -> None:
     assert [index.columns for index in explainer.trials] == [("status",)]
 
 
+@pytest.mark.parametrize(("cost", "advised"), [(801.0, 0), (800.0, 1)])
+def test_an_index_that_makes_little_difference_is_not_worth_its_writes(
+    cost: float, advised: int
+) -> None:
+    class Dear(MemoryExplainer):
+        def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
+            trial = super().trial(statement, indexes)
+            return replace(trial, after=replace(trial.after, cost=cost))
+
+    assert len(optimizer(Dear(Dialect.POSTGRESQL)).explain(QUESTION).advice) == advised
+
+
 def test_an_index_that_cannot_be_tried_is_advised_with_the_reason() -> None:
     class Busy(MemoryExplainer):
-        def trial(self, statement: str, index: IndexDefinition) -> IndexTrial:
+        def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
             raise StorageUnavailable("A table is in use by others.")
 
-    (advice,) = optimizer(Busy()).explain(QUESTION).advice
-    assert advice.sentence == "It was not tried: A table is in use by others."
+    explained = optimizer(Busy()).explain(QUESTION)
+    assert [advice.definition.columns for advice in explained.advice] == [("status",)]
+    assert explained.proof == "It was not tried. A table is in use by others."
     huge = Table(name="transcript", columns=("status",), rows=MOST_ROWS_TO_TRY + 1)
     explainer = MemoryExplainer(Dialect.POSTGRESQL)
-    (advice,) = optimizer(explainer, table=huge).explain(QUESTION).advice
-    assert "too many to build an index on trial" in advice.sentence
+    explained = optimizer(explainer, table=huge).explain(QUESTION)
+    assert len(explained.advice) == 1
+    assert "too many to build an index on trial" in explained.proof
     assert explainer.trials == []
 
 

@@ -22,6 +22,9 @@ from stretto.contexts.database.ports import Catalog, Explainer
 ROWS_TO_JUDGE_USE: Final = 10_000
 """PostgreSQL reads a smaller table as a whole, whatever indexes it has."""
 
+TRANSACTIONS_TO_JUDGE_USE: Final = 10_000
+"""A younger index had no chance to be used yet."""
+
 REPAIRED: Final = frozenset({IndexState.MISSING, IndexState.DIFFERENT, IndexState.INVALID})
 
 
@@ -77,30 +80,35 @@ class IndexManager:
                 state = IndexState.DUPLICATE
                 sentence = f"{covering} begins with the same columns and answers as well."
             elif table is not None:
-                state, sentence = self._use(definition, index, table)
+                twins = {name for name, one in real.items() if covered_by(one, [index])}
+                state, sentence = self._use(definition, index, table, twins)
         return IndexFinding(state=state, definition=definition, index=index, sentence=sentence)
 
     def _use(
-        self, definition: IndexDefinition, index: Index, table: Table
+        self, definition: IndexDefinition, index: Index, table: Table, twins: set[str]
     ) -> tuple[IndexState, str]:
-        """Whether it is used: what the server counted, and what the planner says of its query."""
+        """Whether it is used: what the server counted, and what the planner says of its query.
+
+        If the planner takes one of ``twins``, it would take this one when they are gone.
+        """
         serves = definition.serves or "Declared."
         if definition.unique or index.scans:
             return IndexState.OK, serves
         postgresql = self._catalog.dialect is Dialect.POSTGRESQL
         if postgresql and table.rows < ROWS_TO_JUDGE_USE:
             return IndexState.OK, serves
-        if definition.query and self._planner_takes(definition):
+        if definition.query and self._planner_takes(definition, twins):
             return IndexState.OK, serves
         if definition.query:
             return IndexState.UNUSED, f"The planner does not use it for its query. {serves}"
-        if postgresql:
+        if index.scans == 0 and (index.age or 0) >= TRANSACTIONS_TO_JUDGE_USE:
             return IndexState.UNUSED, f"Never used since the server began to count. {serves}"
         return IndexState.OK, serves
 
-    def _planner_takes(self, definition: IndexDefinition) -> bool:
+    def _planner_takes(self, definition: IndexDefinition, twins: set[str]) -> bool:
         try:
-            return self._explainer.plan(definition.query).uses(definition.name)
+            plan = self._explainer.plan(definition.query)
+            return any(plan.uses(name) for name in {definition.name, *twins})
         except InvalidStatement:
             return False
 

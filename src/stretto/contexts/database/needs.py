@@ -28,9 +28,11 @@ _MIRRORED: Final = frozenset({"=", "==", "<", "<=", ">", ">="})
 
 @dataclass(slots=True, kw_only=True)
 class Need:
-    """Columns of one table: compared with one value, with a range, and sorted by (name, DESC)."""
+    """Columns of one table: compared with a value, with a column of another table, with a range,
+    and sorted by (name, DESC)."""
 
     equal: list[str] = field(default_factory=list)
+    joined: list[str] = field(default_factory=list)
     ranged: list[str] = field(default_factory=list)
     ordered: list[str] = field(default_factory=list)
 
@@ -164,18 +166,21 @@ def _collect_comparisons(
         following = _at(places, number + 1)
         if sign == "is" and (following is None or following.low != "null"):
             continue
-        _add(found, resolver.column(places, number), sign)
-        if sign in _MIRRORED:
-            _add(found, resolver.starting(places, number + 1), sign)
+        left = resolver.column(places, number)
+        right = resolver.starting(places, number + 1) if sign in _MIRRORED else None
+        if left and right:
+            if sign not in _RANGES and left[0] != right[0]:
+                _add(found, left, "joined")
+                _add(found, right, "joined")
+        elif left or right:
+            _add(found, left or right, "ranged" if sign in _RANGES else "equal")
 
 
-def _add(found: dict[str, Need], column: tuple[str, str] | None, sign: str) -> None:
-    if column is None:
-        return
-    need = found.setdefault(column[0], Need())
-    chosen = need.ranged if sign in _RANGES else need.equal
-    if column[1] not in chosen:
-        chosen.append(column[1])
+def _add(found: dict[str, Need], column: tuple[str, str] | None, how: str) -> None:
+    if column is not None:
+        chosen: list[str] = getattr(found.setdefault(column[0], Need()), how)
+        if column[1] not in chosen:
+            chosen.append(column[1])
 
 
 def _collect_orders(places: Sequence[_Place], resolver: _Resolver, found: dict[str, Need]) -> None:

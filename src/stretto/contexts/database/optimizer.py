@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from stretto.contexts.core.errors import InvalidStatement, StrettoError
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.ddl import create_index
-from stretto.contexts.database.judging import candidate, helps, judge, proven, suspected
+from stretto.contexts.database.judging import candidates, helps, judge, proven, suspected
 from stretto.contexts.database.model import (
     Dialect,
     Explanation,
@@ -30,6 +30,9 @@ LARGE_TABLE_ROWS: Final = 10_000
 
 MOST_ROWS_TO_TRY: Final = 5_000_000
 """On a larger table the trial of an index would keep its writers waiting for too long."""
+
+MOST_ON_TRIAL: Final = 4
+"""Indexes that are built for one trial."""
 
 MOST_SHAPES: Final = 500
 
@@ -104,6 +107,9 @@ class QueryOptimizer:
             if known is not None or len(self._slow) < MOST_SHAPES:
                 self._slow[observed.shape] = seen
 
+    def unit_ended(self, unit: int) -> None:
+        """Slow is slow, whatever it belongs to."""
+
     def flush(self) -> None:
         """Store what was collected. Trouble is logged and costs only the observations."""
         with self._guard:
@@ -130,40 +136,53 @@ class QueryOptimizer:
         tables = {table.name: table for table in self._catalog.tables(names)}
         asked = needs(plan.statement, plan.dialect, tables)
         findings = tuple(judge(plan, tables, asked, large_rows=self._large_rows))
+        explanation = Explanation(plan=plan, findings=findings)
         suspects = suspected(plan, tables, large_rows=self._large_rows) if findings else ()
-        advice = tuple(self._advice(plan, tables, asked, suspects)) if suspects else ()
-        return Explanation(plan=plan, findings=findings, advice=advice)
+        wanted = self._wanted(asked, suspects) if suspects else ()
+        return self._tried(explanation, wanted, tables) if wanted else explanation
 
-    def _advice(
-        self,
-        plan: QueryPlan,
-        tables: Mapping[str, Table],
-        asked: Mapping[str, Need],
-        suspects: Sequence[tuple[str, str]],
-    ) -> Iterator[IndexAdvice]:
+    def _wanted(
+        self, asked: Mapping[str, Need], suspects: Sequence[tuple[str, str]]
+    ) -> tuple[IndexDefinition, ...]:
         existing = self._catalog.indexes()
-        for alias, name in suspects:
-            wanted = candidate(name, asked.get(alias, Need()), existing)
-            if wanted is not None:
-                tried = self._tried(plan.statement, wanted, tables[name])
-                if tried is not None:
-                    yield tried
+        found = [
+            index
+            for alias, table in suspects
+            for index in candidates(table, asked.get(alias, Need()), existing)
+        ]
+        by_name = {index.name: index for index in found}
+        return tuple(by_name.values())[:MOST_ON_TRIAL]
 
-    def _tried(self, statement: str, wanted: IndexDefinition, table: Table) -> IndexAdvice | None:
-        """None for an index that the planner would not use."""
-        create = create_index(wanted, concurrently=self._explainer.dialect is Dialect.POSTGRESQL)
-        trial, why_not = None, ""
-        if self._explainer.dialect is Dialect.POSTGRESQL and table.rows > MOST_ROWS_TO_TRY:
-            why_not = f"{table.name} has {table.rows:,} rows, too many to build an index on trial"
-        else:
-            try:
-                trial = self._explainer.trial(statement, wanted)
-            except StrettoError as error:
-                why_not = error.message.rstrip(".")
-        if trial is not None and not helps(trial, wanted.name):
-            return None
-        sentence = f"It was not tried: {why_not}." if trial is None else proven(trial)
-        return IndexAdvice(definition=wanted, create=create, sentence=sentence, trial=trial)
+    def _tried(
+        self,
+        explanation: Explanation,
+        wanted: Sequence[IndexDefinition],
+        tables: Mapping[str, Table],
+    ) -> Explanation:
+        """Advises those of ``wanted`` that the planner takes when it has them all."""
+        huge = [i.table for i in wanted if tables[i.table].rows > MOST_ROWS_TO_TRY]
+        if huge and self._explainer.dialect is Dialect.POSTGRESQL:
+            rows = f"{tables[huge[0]].rows:,}"
+            why_not = f"{huge[0]} has {rows} rows, too many to build an index on trial"
+            return self._advised(explanation, wanted, proof=f"It was not tried: {why_not}.")
+        try:
+            trial = self._explainer.trial(explanation.plan.statement, wanted)
+        except StrettoError as error:
+            return self._advised(explanation, wanted, proof=f"It was not tried. {error.message}")
+        taken = [index for index in wanted if trial.after.uses(index.name)]
+        if not taken or not helps(trial):
+            return explanation
+        return replace(self._advised(explanation, taken, proof=proven(trial)), trial=trial)
+
+    def _advised(
+        self, explanation: Explanation, wanted: Sequence[IndexDefinition], *, proof: str
+    ) -> Explanation:
+        concurrently = self._explainer.dialect is Dialect.POSTGRESQL
+        advice = tuple(
+            IndexAdvice(definition=index, create=create_index(index, concurrently=concurrently))
+            for index in wanted
+        )
+        return replace(explanation, advice=advice, proof=proof)
 
 
 def added(one: SlowStatement, other: SlowStatement) -> SlowStatement:

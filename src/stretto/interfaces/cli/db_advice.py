@@ -128,12 +128,14 @@ def _print_verdict(page: Page, explanation: Explanation, *, indent: str = "") ->
         page.say(f"{indent}{finding.kind}: {finding.sentence}", style="yellow")
     for advice in explanation.advice:
         page.say(f"{indent}would help: {advice.create}", style="green")
-        page.say(f"{indent}  {advice.sentence}")
-        if advice.trial is not None:
-            for line in plan_lines(advice.trial.after):
-                page.say(f"{indent}  {line}", style="dim")
+    if explanation.advice:
+        page.say(f"{indent}{explanation.proof}")
+    if explanation.trial is not None:
+        page.say(f"{indent}The plan would be:")
+        for line in plan_lines(explanation.trial.after):
+            page.say(f"{indent}  {line}", style="dim")
     if explanation.findings and not explanation.advice:
-        page.say(f"{indent}No index of its own would make it faster.")
+        page.say(f"{indent}No index that was thought of would make it much faster.")
     if not explanation.findings:
         page.say(f"{indent}Nothing in this plan costs more than it has to.")
 

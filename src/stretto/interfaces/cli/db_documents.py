@@ -8,7 +8,6 @@ from typing import Any
 
 from stretto.contexts.database.model import (
     Explanation,
-    IndexAdvice,
     IndexFinding,
     PlanStep,
     QueryPlan,
@@ -37,7 +36,7 @@ def finding_document(finding: IndexFinding) -> dict[str, Any]:
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:
-    result = explanation.result
+    result, trial = explanation.result, explanation.trial
     return {
         "statement": explanation.plan.statement,
         "plan": plan_document(explanation.plan),
@@ -45,7 +44,10 @@ def explanation_document(explanation: Explanation) -> dict[str, Any]:
             {"kind": str(f.kind), "table": f.table, "sentence": f.sentence}
             for f in explanation.findings
         ],
-        "advice": [_index_advice(advice) for advice in explanation.advice],
+        "advice": [{"name": a.definition.name, "create": a.create} for a in explanation.advice],
+        "proof": explanation.proof,
+        "before": plan_document(trial.before) if trial else None,
+        "after": plan_document(trial.after) if trial else None,
         "result": {"rows": result.rows, "duration_ms": result.duration_ms} if result else None,
     }
 
@@ -83,15 +85,4 @@ def _step(step: PlanStep) -> dict[str, Any]:
         "actual_rows": step.actual_rows,
         "cost": step.cost,
         "steps": [_step(child) for child in step.children],
-    }
-
-
-def _index_advice(advice: IndexAdvice) -> dict[str, Any]:
-    trial = advice.trial
-    return {
-        "name": advice.definition.name,
-        "create": advice.create,
-        "sentence": advice.sentence,
-        "before": plan_document(trial.before) if trial else None,
-        "after": plan_document(trial.after) if trial else None,
     }

@@ -87,6 +87,7 @@ def _index(
     constraint: bool,
     scans: int | None,
     size_bytes: int,
+    age: int,
 ) -> Index:
     definition = IndexDefinition(
         name=name,
@@ -102,6 +103,7 @@ def _index(
         constraint=constraint,
         scans=scans,
         size_bytes=size_bytes,
+        age=age,
     )
 
 
@@ -130,7 +132,7 @@ _INDEXES: Final = """
                SELECT 1 FROM pg_constraint AS k
                WHERE k.conindid = i.oid AND k.contype IN ('p', 'u', 'x')
            ),
-           s.idx_scan, pg_relation_size(i.oid)
+           s.idx_scan, pg_relation_size(i.oid), age(i.xmin)
     FROM pg_index AS x
     JOIN pg_class AS i ON i.oid = x.indexrelid
     JOIN pg_class AS t ON t.oid = x.indrelid

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Final
 
@@ -68,11 +68,12 @@ class PostgresqlExplainer:
         rows = sum(step.actual_rows or 0 for step in plan.steps)
         return QueryResult(plan=plan, rows=round(rows), duration_ms=document["Execution Time"])
 
-    def trial(self, statement: str, index: IndexDefinition) -> IndexTrial:
-        """In a transaction that is undone. Writers of the table wait while the index is built."""
+    def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
+        """In a transaction that is undone. Writers of the tables wait while indexes are built."""
         with self._transaction("The index was not tried", for_ms=LONGEST_TRIAL_MS) as send:
             before = _explain(send, statement)
-            send(create_index(index, if_missing=False))
+            for index in indexes:
+                send(create_index(index, if_missing=False))
             return IndexTrial(before=before, after=_explain(send, statement))
 
     @contextmanager

@@ -62,7 +62,7 @@ class SqliteExplainer:
                 rows = sum(1 for _ in cursor.execute(statement))
         return QueryResult(plan=plan, rows=rows, duration_ms=1000 * (time.monotonic() - began))
 
-    def trial(self, statement: str, index: IndexDefinition) -> IndexTrial:
+    def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
         """On an empty copy of the tables in memory: the file is only read."""
         with (
             self._reading("The index was not tried") as driver,
@@ -70,7 +70,8 @@ class SqliteExplainer:
         ):
             _copy_schema(driver, copy)
             before = _explain(copy, statement)
-            copy.execute(create_index(index, if_missing=False))
+            for index in indexes:
+                copy.execute(create_index(index, if_missing=False))
             return IndexTrial(before=before, after=_explain(copy, statement))
 
     @contextmanager

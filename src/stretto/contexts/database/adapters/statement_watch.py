@@ -74,8 +74,7 @@ class _Watch:
     def _ended(self, connection: Connection) -> None:
         unit = connection.info.pop("stretto_unit", None)
         if unit is not None:
-            for listener in self._listeners:
-                _guarded(listener.unit_ended, unit)
+            self._tell("unit_ended", unit)
 
     def _before(
         self, _connection: Any, _cursor: Any, _sql: str, _values: Any, context: Any, _many: Any
@@ -101,8 +100,14 @@ class _Watch:
             site=call_site(),
             by_relationship=bool(context.execution_options.get(BY_RELATIONSHIP)),
         )
+        self._tell("statement_ran", observed)
+
+    def _tell(self, what: str, value: object) -> None:
         for listener in self._listeners:
-            _guarded(listener.statement_ran, observed)
+            try:
+                getattr(listener, what)(value)
+            except Exception:  # watching must never break what is watched
+                logger.exception("A watcher of statements failed.")
 
     def _read(self, sql: str) -> tuple[str, str]:
         """The statement with parameters as ``:name``, and its shape; both are remembered."""
@@ -116,10 +121,3 @@ class _Watch:
                 self._shapes.clear()
             self._shapes[sql] = known
         return known
-
-
-def _guarded(tell: Any, what: Any) -> None:
-    try:
-        tell(what)
-    except Exception:  # watching must never break what is watched
-        logger.exception("A watcher of statements failed.")
