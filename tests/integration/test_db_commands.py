@@ -71,7 +71,7 @@ def test_a_missing_index_is_shown_then_created_then_in_order(
     assert capsys.readouterr().out.splitlines() == [
         "missing\ttranscript\ttranscript_status\tstatus, created_at\t"
         "It is not there. Lists by status.",
-        "1 to create: stretto db indexes --apply",
+        "1 to create or replace: stretto db indexes --apply",
     ]
     assert show_indexes(advisers, apply=True, as_json=False) == 0
     repaired, line, verdict = capsys.readouterr().out.splitlines()

@@ -100,7 +100,7 @@ def _print_indexes(
     to_repair = advisers.indexes.plan(findings)
     other = [f for f in findings if f.state not in NOTHING_TO_DO]
     if to_repair:
-        page.say(f"{len(to_repair)} to create: stretto db indexes --apply")
+        page.say(f"{len(to_repair)} to create or replace: stretto db indexes --apply")
     elif other:
         page.say("None is missing. What is unused, double or undeclared is for you to remove.")
     else:

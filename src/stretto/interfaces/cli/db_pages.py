@@ -19,6 +19,9 @@ STYLES: Final = {
     "different": "red",
     "no table": "dim",
 }
+LONGEST_DETAIL: Final = 160
+"""Characters of a step that are shown; --json has them all."""
+
 _SIGNS: Final = {
     Operation.FULL_SCAN: "reads all",
     Operation.INDEX_SCAN: "by index",
@@ -85,7 +88,10 @@ def _step_lines(step: PlanStep, *, depth: int) -> Iterator[str]:
     if step.actual_rows is not None:
         facts.append(f"in fact {step.actual_rows:,.0f}")
     shown = f" ({', '.join(facts)})" if facts else ""
-    yield f"{'  ' * depth}{step.detail}{shown}"
+    detail = step.detail
+    if len(detail) > LONGEST_DETAIL:
+        detail = f"{detail[:LONGEST_DETAIL]}…"
+    yield f"{'  ' * depth}{detail}{shown}"
     for child in step.children:
         yield from _step_lines(child, depth=depth + 1)
 

@@ -23,6 +23,9 @@ UNWATCHED: Final = "stretto_unwatched"
 BY_RELATIONSHIP: Final = "stretto_by_relationship"
 LIBRARIES: Final = ("sqlalchemy", "psycopg", "sqlite3", "contextlib", __name__.rpartition(".")[0])
 MOST_SHAPES: Final = 2000
+_INNER: Final = re.compile(r"\.<locals>\.<\w+>.*")
+"""What a comprehension or lambda adds to the name of its function."""
+
 _PLACES: Final = re.compile(r"%(?:\((\w+)\)s|s|(%))")
 
 logger = logging.getLogger(__name__)
@@ -45,7 +48,7 @@ def call_site() -> CallSite:
         frame = frame.f_back
     return CallSite(
         module=str(frame.f_globals.get("__name__", "?")),
-        function=frame.f_code.co_qualname,
+        function=_INNER.sub("", frame.f_code.co_qualname),
         line=frame.f_lineno,
     )
 
