@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from stretto.contexts.core.errors import InvalidStatement, StorageUnavailable
 from stretto.contexts.database.adapters.explain_postgresql import PostgresqlExplainer
 from stretto.contexts.database.adapters.explain_sqlite import SqliteExplainer
-from stretto.contexts.database.model import IndexDefinition, Operation
+from stretto.contexts.database.advice import IndexDefinition, Operation
 from stretto.contexts.database.ports import Explainer
 from tests.library import fingerprint
 

@@ -12,8 +12,8 @@ from stretto.contexts.core.errors import InvalidStatement, StorageUnavailable, S
 from stretto.contexts.database.adapters.catalog_postgresql import LOCK, PostgresqlCatalog
 from stretto.contexts.database.adapters.catalog_sqlite import SqliteCatalog
 from stretto.contexts.database.adapters.declared import declared_indexes
+from stretto.contexts.database.advice import IndexState, IndexStep
 from stretto.contexts.database.indexes import IndexManager
-from stretto.contexts.database.model import IndexState, IndexStep
 from stretto.contexts.database.ports import Catalog
 from tests.library import SEGMENTS, TRANSCRIPTS
 

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from stretto.contexts.core.errors import InvalidStatement, StorageUnavailable
-from stretto.contexts.database.model import (
-    Dialect,
+from stretto.contexts.database.advice import (
     Index,
     IndexDefinition,
     IndexStep,
@@ -18,6 +17,7 @@ from stretto.contexts.database.model import (
     QueryResult,
     Table,
 )
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.observations import (
     LearnedLoading,
     LoadingState,

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, text
 
 from stretto.bootstrap import advisers_of
 from stretto.contexts.core.errors import InvalidOption, InvalidStatement
+from stretto.contexts.database.advice import IndexDefinition
 from stretto.contexts.database.advisers import Advisers
-from stretto.contexts.database.model import IndexDefinition
 from stretto.contexts.database.observations import (
     CallSite,
     LazyLoad,

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from stretto.contexts.database.advice import Index, IndexDefinition, IndexState, Table
 from stretto.contexts.database.indexes import IndexManager, covered_by
-from stretto.contexts.database.model import Dialect, Index, IndexDefinition, IndexState, Table
+from stretto.contexts.database.model import Dialect
 from tests.fakes.advice import MemoryCatalog, MemoryExplainer
 
 STATUS = IndexDefinition(

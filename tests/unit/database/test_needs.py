@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from stretto.contexts.database.advice import Index, IndexDefinition, Table
 from stretto.contexts.database.ddl import create_index
 from stretto.contexts.database.judging import candidates
-from stretto.contexts.database.model import Dialect, Index, IndexDefinition, Table
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.needs import Need, aliases, needs
 
 TABLES = {

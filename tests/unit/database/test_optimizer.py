@@ -10,7 +10,8 @@ import pytest
 
 from stretto.contexts.core.errors import InvalidStatement, StorageUnavailable
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.database.model import Dialect, IndexDefinition, IndexTrial, Table
+from stretto.contexts.database.advice import IndexDefinition, IndexTrial, Table
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.observations import CallSite, ObservedStatement
 from stretto.contexts.database.optimizer import MOST_ROWS_TO_TRY, MOST_SHAPES, QueryOptimizer
 from tests.fakes.advice import MemoryAdviceStore, MemoryCatalog, MemoryExplainer

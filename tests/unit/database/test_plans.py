@@ -8,15 +8,9 @@ from typing import Any
 import pytest
 
 from stretto.contexts.database.adapters import explain_postgresql, explain_sqlite
+from stretto.contexts.database.advice import FindingKind, Operation, PlanStep, QueryPlan, Table
 from stretto.contexts.database.judging import judge, suspected
-from stretto.contexts.database.model import (
-    Dialect,
-    FindingKind,
-    Operation,
-    PlanStep,
-    QueryPlan,
-    Table,
-)
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.needs import Need
 from tests.unit.database import plans
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from stretto.contexts.database.model import IndexDefinition
+from stretto.contexts.database.advice import IndexDefinition
 
 _NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)((?: DESC| ASC)?)\Z", re.IGNORECASE)
 

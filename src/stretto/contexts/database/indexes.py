@@ -7,9 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from stretto.contexts.core.errors import InvalidStatement
-from stretto.contexts.database.ddl import create_index, drop_index, rename_index
-from stretto.contexts.database.model import (
-    Dialect,
+from stretto.contexts.database.advice import (
     Index,
     IndexDefinition,
     IndexFinding,
@@ -17,6 +15,8 @@ from stretto.contexts.database.model import (
     IndexStep,
     Table,
 )
+from stretto.contexts.database.ddl import create_index, drop_index, rename_index
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.ports import Catalog, Explainer
 
 ROWS_TO_JUDGE_USE: Final = 10_000

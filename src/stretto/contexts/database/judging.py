@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from stretto.contexts.database.model import (
-    Dialect,
+from stretto.contexts.database.advice import (
     Finding,
     FindingKind,
     Index,
@@ -17,6 +16,7 @@ from stretto.contexts.database.model import (
     QueryPlan,
     Table,
 )
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.needs import Need
 
 ESTIMATE_OFF_FACTOR: Final = 100.0

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stretto.contexts.core.errors import InvalidStatement
-from stretto.contexts.database.model import Dialect, Table
+from stretto.contexts.database.advice import Table
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.statements import Token, TokenKind, tokens
 
 _CLAUSES: Final = frozenset(

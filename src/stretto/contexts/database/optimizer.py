@@ -10,16 +10,16 @@ from typing import Final, Protocol
 
 from stretto.contexts.core.errors import InvalidStatement, StrettoError
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.database.ddl import create_index
-from stretto.contexts.database.judging import candidates, helps, judge, proven, suspected
-from stretto.contexts.database.model import (
-    Dialect,
+from stretto.contexts.database.advice import (
     Explanation,
     IndexAdvice,
     IndexDefinition,
     QueryPlan,
     Table,
 )
+from stretto.contexts.database.ddl import create_index
+from stretto.contexts.database.judging import candidates, helps, judge, proven, suspected
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.needs import Need, aliases, needs
 from stretto.contexts.database.observations import ObservedStatement, SlowStatement
 from stretto.contexts.database.ports import Catalog, Explainer, SlowStatementStore

@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 
-from stretto.contexts.database.advisers import Advisers
-from stretto.contexts.database.model import (
+from stretto.contexts.database.advice import (
     Explanation,
     IndexDefinition,
     IndexFinding,
     IndexState,
     IndexStep,
 )
+from stretto.contexts.database.advisers import Advisers
 from stretto.contexts.database.observations import (
     LearnedLoading,
     LoadingState,

@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from stretto.contexts.database.model import (
-    Explanation,
-    IndexFinding,
-    PlanStep,
-    QueryPlan,
-)
+from stretto.contexts.database.advice import Explanation, IndexFinding, PlanStep, QueryPlan
 from stretto.contexts.database.observations import (
     LearnedLoading,
     RepeatedStatement,

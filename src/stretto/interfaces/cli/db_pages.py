@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TextIO
 
-from stretto.contexts.database.model import Operation, PlanStep, QueryPlan
+from stretto.contexts.database.advice import Operation, PlanStep, QueryPlan
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,8 +10,9 @@ from sqlalchemy import Engine
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.advice_errors import translated
+from stretto.contexts.database.advice import Index, IndexDefinition, IndexStep, Table
 from stretto.contexts.database.ddl import quoted
-from stretto.contexts.database.model import Dialect, Index, IndexDefinition, IndexStep, Table
+from stretto.contexts.database.model import Dialect
 
 COUNTED_ROWS: Final = 20_000
 """How far rows are counted in a table of which the server's statistics know nothing yet."""

@@ -10,8 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from stretto.contexts.database.adapters.advice_errors import translated
+from stretto.contexts.database.advice import Index, IndexDefinition, IndexStep, Table
 from stretto.contexts.database.ddl import quoted
-from stretto.contexts.database.model import Dialect, Index, IndexDefinition, IndexStep, Table
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.statements import Token, tokens
 
 COUNTED_ROWS: Final = 20_000

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Dialect as SqlDialect
 from sqlalchemy import Index, MetaData
 
-from stretto.contexts.database.model import IndexDefinition
+from stretto.contexts.database.advice import IndexDefinition
 
 
 def declared_indexes(

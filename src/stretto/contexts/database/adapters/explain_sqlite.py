@@ -14,9 +14,7 @@ from sqlalchemy import Engine
 
 from stretto.contexts.core.errors import InvalidStatement
 from stretto.contexts.database.adapters.advice_errors import translated
-from stretto.contexts.database.ddl import create_index
-from stretto.contexts.database.model import (
-    Dialect,
+from stretto.contexts.database.advice import (
     IndexDefinition,
     IndexTrial,
     Operation,
@@ -24,6 +22,8 @@ from stretto.contexts.database.model import (
     QueryPlan,
     QueryResult,
 )
+from stretto.contexts.database.ddl import create_index
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.needs import aliases
 from stretto.contexts.database.statements import numbered
 
