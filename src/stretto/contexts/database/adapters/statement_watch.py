@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import re
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, event
 
+from stretto.contexts.database.adapters.call_sites import calling_line
 from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.observations import CallSite, ObservedStatement
 from stretto.contexts.database.ports import StatementListener
@@ -21,11 +21,7 @@ UNWATCHED: Final = "stretto_unwatched"
 """An execution option for connections that do the watching themselves."""
 
 BY_RELATIONSHIP: Final = "stretto_by_relationship"
-LIBRARIES: Final = ("sqlalchemy", "psycopg", "sqlite3", "contextlib", __name__.rpartition(".")[0])
 MOST_SHAPES: Final = 2000
-_INNER: Final = re.compile(r"\.<locals>\.<\w+>.*")
-"""What a comprehension or lambda adds to the name of its function."""
-
 _PLACES: Final = re.compile(r"%(?:\((\w+)\)s|s|(%))")
 
 logger = logging.getLogger(__name__)
@@ -42,19 +38,8 @@ def watch(engine: Engine, listeners: Sequence[StatementListener]) -> None:
 
 
 def call_site() -> CallSite:
-    """The innermost line that is not in a library. Example: ``shop.orders:show, line 12``."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and _is_library(frame.f_globals.get("__name__", "")):
-        frame = frame.f_back
-    return CallSite(
-        module=str(frame.f_globals.get("__name__", "?")),
-        function=_INNER.sub("", frame.f_code.co_qualname),
-        line=frame.f_lineno,
-    )
-
-
-def _is_library(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in LIBRARIES)
+    module, function, line = calling_line()
+    return CallSite(module=module, function=function, line=line)
 
 
 class _Watch:

@@ -1,0 +1,91 @@
+"""Slow statements of the embedded database are noted while it works, and kept when it is closed."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stretto.bootstrap import build, build_advisers
+from stretto.contexts.database.adapters.sqlite_watch import MOST_NOTED, SlowRuns
+from stretto.settings import Settings
+
+SLOW = """
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+    SELECT count(*) FROM n
+"""
+
+
+def connected(runs: SlowRuns) -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", factory=runs.connection_class(), isolation_level=None)
+
+
+@pytest.mark.parametrize("way", ["fetchone", "fetchmany", "fetchall", "each"])
+def test_time_spent_on_looking_for_rows_counts(way: str) -> None:
+    runs = SlowRuns(slow_ms=0.5)
+    with closing(connected(runs)) as connection:
+        cursor = connection.execute(SLOW)
+        rows = list(cursor) if way == "each" else getattr(cursor, way)()
+        assert rows in [[(20000,)], (20000,)]
+    (run,) = runs.taken()
+    assert run.statement == SLOW
+    assert run.duration_ms >= 0.5
+    assert run.rows == 1
+    assert run.site is not None
+    assert run.site[0] == __name__
+    assert list(runs.taken()) == []
+
+
+def test_what_is_quick_is_not_noted_and_nothing_else_changes() -> None:
+    runs = SlowRuns(slow_ms=10_000)
+    with closing(connected(runs)) as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(1,), (2,), (3,)])
+        cursor = connection.execute("SELECT a FROM t WHERE a > :least", {"least": 1})
+        assert cursor.fetchone() == (2,)
+        assert cursor.fetchmany(5) == [(3,)]
+        assert connection.execute("SELECT 1 WHERE 0").fetchone() is None
+        with pytest.raises(sqlite3.OperationalError):
+            connection.execute("SELECT nonsense")
+    assert list(runs.taken()) == []
+
+
+def test_memory_is_bounded() -> None:
+    runs = SlowRuns(slow_ms=0)
+    with closing(connected(runs)) as connection:
+        for _ in range(MOST_NOTED + 10):
+            connection.execute("SELECT 1")
+    assert len(list(runs.taken())) == MOST_NOTED
+
+
+def test_what_was_slow_in_one_run_of_the_program_is_advised_about_in_the_next(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(home=tmp_path / "home", slow_query_ms=1)
+    with build(settings) as application:
+        store = application.transcripts
+        database = store._database  # type: ignore[attr-defined]
+        assert store.recent(1) == ()
+        with database.write() as connection:
+            connection.execute(SLOW.replace("20000", "200000")).fetchone()
+    with build_advisers(settings) as advisers:
+        shapes = {slow.shape: slow for slow, _ in advisers.optimizer.advise()}
+    slow = shapes[
+        "with recursive n (i) as (select ? union all select i + ? from n where i < ?) "
+        "select count (*) from n"
+    ]
+    assert slow.rows == 1
+    assert slow.site.startswith(__name__)
+
+
+def test_trouble_with_advice_spoils_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(home=tmp_path / "home", slow_query_ms=1)
+    with build(settings) as application:
+        with application.transcripts._database.read() as connection:  # type: ignore[attr-defined]
+            connection.execute(SLOW.replace("20000", "200000")).fetchone()
+        settings.database_path.unlink()
+    assert "Slow statements were not remembered." in caplog.text
