@@ -13,7 +13,12 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.advice import IndexDefinition, IndexTrial, Table
 from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.observations import CallSite, ObservedStatement
-from stretto.contexts.database.optimizer import MOST_ROWS_TO_TRY, MOST_SHAPES, QueryOptimizer
+from stretto.contexts.database.optimizer import (
+    MOST_ROWS_TO_TRY,
+    MOST_SHAPES,
+    MOST_TRIALS,
+    QueryOptimizer,
+)
 from tests.fakes.advice import MemoryAdviceStore, MemoryCatalog, MemoryExplainer
 
 SITE = CallSite(module="shop.orders", function="show", line=12)
@@ -153,6 +158,18 @@ def test_what_cannot_be_explained_is_shown_without_a_plan() -> None:
     for statement in (gone, "VACUUM", "SELECT 1; SELECT 2", "SELECT 'open"):
         watched.statement_ran(observed(statement))
     assert [explained for _, explained in watched.advise()] == [None] * 4
+
+
+def test_only_the_costliest_statements_are_worth_a_trial() -> None:
+    explainer = MemoryExplainer()
+    watched = optimizer(explainer)
+    for number in range(MOST_TRIALS + 1):
+        watched.statement_ran(observed(f"{QUESTION} AND id = {number}", duration_ms=1000 - number))
+    explained = [explanation for _, explanation in watched.advise()]
+    assert len(explainer.trials) == MOST_TRIALS
+    assert [bool(one and one.trial) for one in explained] == [True] * MOST_TRIALS + [False]
+    assert explained[-1] is not None
+    assert explained[-1].proof == "It was not tried: only the 10 costliest statements are."
 
 
 def test_memory_is_bounded() -> None:

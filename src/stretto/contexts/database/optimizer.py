@@ -34,6 +34,9 @@ MOST_ROWS_TO_TRY: Final = 5_000_000
 MOST_ON_TRIAL: Final = 4
 """Indexes that are built for one trial."""
 
+MOST_TRIALS: Final = 10
+"""Trials for one page of advice: each of them may keep writers waiting."""
+
 MOST_SHAPES: Final = 500
 
 logger = logging.getLogger(__name__)
@@ -85,7 +88,10 @@ class QueryOptimizer:
         None stands for a statement that cannot be explained any more.
         """
         self.flush()
-        return tuple((slow, self._explained(slow)) for slow in self._store.slow_statements())
+        return tuple(
+            (slow, self._explained(slow, trial=number < MOST_TRIALS))
+            for number, slow in enumerate(self._store.slow_statements())
+        )
 
     def statement_ran(self, observed: ObservedStatement) -> None:
         if observed.duration_ms < self._slow_ms:
@@ -121,16 +127,16 @@ class QueryOptimizer:
         except StrettoError as error:
             logger.warning("Slow statements were not remembered: %s", error)
 
-    def _explained(self, slow: SlowStatement) -> Explanation | None:
+    def _explained(self, slow: SlowStatement, *, trial: bool) -> Explanation | None:
         if not explainable(slow.statement, self._explainer.dialect):
             return None
         try:
-            return self._judged(self._explainer.plan(slow.statement))
+            return self._judged(self._explainer.plan(slow.statement), trial=trial)
         except InvalidStatement as error:  # a table that is gone, say
             logger.info("A slow statement cannot be explained: %s", error)
             return None
 
-    def _judged(self, plan: QueryPlan) -> Explanation:
+    def _judged(self, plan: QueryPlan, *, trial: bool = True) -> Explanation:
         names = set(aliases(plan.statement, plan.dialect).values())
         names |= {step.table for step in plan.walk() if step.table}
         tables = {table.name: table for table in self._catalog.tables(names)}
@@ -139,7 +145,12 @@ class QueryOptimizer:
         explanation = Explanation(plan=plan, findings=findings)
         suspects = suspected(plan, tables, large_rows=self._large_rows) if findings else ()
         wanted = self._wanted(asked, suspects) if suspects else ()
-        return self._tried(explanation, wanted, tables) if wanted else explanation
+        if not wanted:
+            return explanation
+        if not trial:
+            proof = f"It was not tried: only the {MOST_TRIALS} costliest statements are."
+            return self._advised(explanation, wanted, proof=proof)
+        return self._tried(explanation, wanted, tables)
 
     def _wanted(
         self, asked: Mapping[str, Need], suspects: Sequence[tuple[str, str]]
