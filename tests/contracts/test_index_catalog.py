@@ -5,7 +5,18 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import Column, Engine, Index, Integer, MetaData, String, Table, func, text
+from sqlalchemy import (
+    Column,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    func,
+    text,
+)
 
 from stretto.bootstrap import advisers_of
 from stretto.contexts.core.errors import InvalidStatement, StorageUnavailable, StrettoError
@@ -172,6 +183,19 @@ def test_what_broke_off_half_way_is_found_and_repaired(library: Engine) -> None:
     assert states(library)["transcript_lower_file"] is IndexState.INVALID
     manager_of(library).apply()
     assert IndexState.INVALID not in states(library).values()
+
+
+@ON_POSTGRESQL
+def test_an_index_may_take_longer_than_other_statements(library: Engine) -> None:
+    impatient = create_engine(
+        library.url, connect_args={"options": "-c statement_timeout=200"}, pool_size=1
+    )
+    long = IndexStep(name="long", statements=("SELECT pg_sleep(0.4)",), reason="")
+    catalog_of(impatient).repair([long])
+    with impatient.connect() as connection:
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "200ms"
+        assert connection.execute(text("SHOW lock_timeout")).scalar_one() == "0"
+    impatient.dispose()
 
 
 @ON_POSTGRESQL

@@ -51,11 +51,13 @@ class PostgresqlCatalog:
                     "Another Stretto is repairing the indexes. Wait until it is done."
                 )
             driver.execute(f"SET lock_timeout = {LONGEST_WAIT_MS}")
+            driver.execute("SET statement_timeout = 0")  # an index takes as long as it takes
             for step in steps:
                 with translated(f"The index {step.name} was not repaired"):
                     for statement in step.statements:
                         driver.execute(statement)
             driver.execute("RESET lock_timeout")
+            driver.execute("RESET statement_timeout")
             driver.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
             driver.autocommit = False
 
