@@ -52,6 +52,13 @@ def test_what_is_quick_is_not_noted_and_nothing_else_changes() -> None:
     assert list(runs.taken()) == []
 
 
+def test_whole_statements_can_be_reported_too() -> None:
+    runs = SlowRuns(slow_ms=100)
+    runs.heard("SELECT 1", 0.099)
+    runs.heard("SELECT 2", 0.1)
+    assert [(run.statement, run.duration_ms) for run in runs.taken()] == [("SELECT 2", 100.0)]
+
+
 def test_memory_is_bounded() -> None:
     runs = SlowRuns(slow_ms=0)
     with closing(connected(runs)) as connection:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from stretto.contexts.database.indexes import IndexManager
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.nplus1 import N1QueryEliminator
 from stretto.contexts.database.optimizer import QueryOptimizer
 
@@ -18,6 +19,7 @@ class Advisers:
     database without a password."""
 
     place: str
+    dialect: Dialect
     indexes: IndexManager
     optimizer: QueryOptimizer
     loading: N1QueryEliminator

@@ -35,6 +35,10 @@ class SlowRuns:
         self._slow_ms = slow_ms
         self._noted: deque[SlowRun] = deque(maxlen=MOST_NOTED)
 
+    def heard(self, statement: str, seconds: float) -> None:
+        """For whoever times whole statements of any database."""
+        self.spent(SlowRun(statement), seconds)
+
     def spent(self, run: SlowRun, seconds: float) -> None:
         run.duration_ms += 1000 * seconds
         if run.site is None and run.duration_ms >= self._slow_ms:
