@@ -74,7 +74,8 @@ def all_tables() -> sa.MetaData:
     metadata = sa.MetaData()
     for module in (caching_tables, database_tables, processing_tables):
         for table in module.metadata.sorted_tables:
-            table.to_metadata(metadata)
+            copy = table.to_metadata(metadata)
+            copy.indexes -= {index for index in copy.indexes if index.name == "segment_words"}
     return metadata
 
 

@@ -17,8 +17,9 @@ class IndexDefinition:
     """An index as it is wanted: what it lies on, and the query it is there for.
 
     A column is a name, a name followed by ``DESC``, or an expression. ``where`` makes the index
-    partial. ``serves`` says in words which question the index answers; ``query`` is that question
-    in SQL, with parameters as ``:name``, so that the planner can be asked whether it would use it.
+    partial; ``storage`` are parameters such as ``fillfactor = 70``. ``serves`` says in words which
+    question the index answers; ``query`` is that question in SQL, with parameters as ``:name``, so
+    that the planner can be asked whether it would use it.
     """
 
     name: str
@@ -27,6 +28,7 @@ class IndexDefinition:
     unique: bool = False
     where: str = ""
     method: str = "btree"
+    storage: str = ""
     serves: str = ""
     query: str = ""
 

@@ -22,6 +22,7 @@ def create_index(
         *(["IF NOT EXISTS"] if if_missing else []),
         f"{quoted(name or index.name)} ON {quoted(index.table)}{method}",
         f"({', '.join(_column(column) for column in index.columns)})",
+        *([f"WITH ({index.storage})"] if index.storage else []),
         *([f"WHERE {index.where}"] if index.where else []),
     ]
     return " ".join(words)

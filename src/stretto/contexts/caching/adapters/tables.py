@@ -20,7 +20,21 @@ cache_entry = sa.Table(
     sa.Column("hits", _NUMBER, nullable=False, server_default=sa.text("0")),
     sa.Column("value", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False, server_default=sa.text("''")),
-    sa.Index("cache_entry_last_used_at", "last_used_at"),
-    sa.Index("cache_entry_source", "source"),
+    sa.Index(
+        "cache_entry_last_used_at",
+        "last_used_at",
+        info={
+            "serves": "Finds the cached answers that were not used for longest.",
+            "query": "SELECT key FROM cache_entry ORDER BY last_used_at LIMIT :n",
+        },
+    ),
+    sa.Index(
+        "cache_entry_source",
+        "source",
+        info={
+            "serves": "Finds the cached answers that the audio of a file gave.",
+            "query": "DELETE FROM cache_entry WHERE source = :source",
+        },
+    ),
 )
 """``source`` is the file whose audio gave the answer: what is deleted with its transcripts."""

@@ -39,13 +39,16 @@ def _definition(index: Index, dialect: SqlDialect) -> IndexDefinition:
 
     options = index.dialect_options[dialect.name]
     where = options["where"]
+    postgresql = dialect.name == "postgresql"
+    storage = options["with"] if postgresql else {}
     return IndexDefinition(
         name=str(index.name),
         table="" if index.table is None else index.table.name,
         columns=tuple(written(expression) for expression in index.expressions),
         unique=bool(index.unique),
         where="" if where is None else where if isinstance(where, str) else written(where),
-        method=(options["using"] or "btree") if dialect.name == "postgresql" else "btree",
+        method=(options["using"] or "btree") if postgresql else "btree",
+        storage=", ".join(f"{name} = {value}" for name, value in storage.items()),
         serves=index.info.get("serves", ""),
         query=index.info.get("query", ""),
     )

@@ -1,8 +1,11 @@
-"""The outbox's tables as SQLAlchemy sees them: what the migrations have to arrive at."""
+"""The tables of the outbox and of the advisers as SQLAlchemy sees them: what the migrations have to
+arrive at."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
+
+from stretto.contexts.database.adapters.advice_store import define_tables
 
 metadata = sa.MetaData()
 
@@ -29,14 +32,30 @@ outbox_event = sa.Table(
         "number",
         sqlite_where=sa.text("delivered_at IS NULL"),
         postgresql_where=sa.text("delivered_at IS NULL"),
+        info={
+            "serves": "Finds the events that nobody has heard of yet.",
+            "query": "SELECT number FROM outbox_event WHERE delivered_at IS NULL LIMIT 1",
+        },
     ),
     sa.Index(
         "outbox_event_delivered_at",
         "delivered_at",
         sqlite_where=sa.text("delivered_at IS NOT NULL"),
         postgresql_where=sa.text("delivered_at IS NOT NULL"),
+        info={
+            "serves": "Finds the events that were delivered long ago, to forget them.",
+            "query": "DELETE FROM outbox_event WHERE delivered_at < :before",
+        },
     ),
-    sa.Index("outbox_event_stream", "stream", "number"),
+    sa.Index(
+        "outbox_event_stream",
+        "stream",
+        "number",
+        info={
+            "serves": "Finds the events of a job or a transcript.",
+            "query": "DELETE FROM outbox_event WHERE stream = :stream AND delivered_at IS NOT NULL",
+        },
+    ),
 )
 
 outbox_receipt = sa.Table(
@@ -45,7 +64,14 @@ outbox_receipt = sa.Table(
     sa.Column("consumer", sa.Text, primary_key=True, nullable=False),
     sa.Column("event_id", sa.Text, primary_key=True, nullable=False),
     sa.Column("received_at", _REAL, nullable=False),
-    sa.Index("outbox_receipt_received_at", "received_at"),
+    sa.Index(
+        "outbox_receipt_received_at",
+        "received_at",
+        info={
+            "serves": "Finds old receipts, to forget them.",
+            "query": "DELETE FROM outbox_receipt WHERE received_at < :before",
+        },
+    ),
 )
 
 outbox_lease = sa.Table(
@@ -55,3 +81,5 @@ outbox_lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("until", _REAL, nullable=False),
 )
+
+slow_statement, learned_loading, repeated_statement = define_tables(metadata)
