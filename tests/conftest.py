@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from stretto.contexts.database.model import ConnectionString
+from tests.library import engine, library
 from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
+
+__all__ = ["engine", "library"]
 
 Place = Path | ConnectionString
 
@@ -30,6 +33,13 @@ def postgres_template(server: Server) -> Iterator[str]:
     with server.database() as address:
         upgraded(address)
         yield address.database
+
+
+@pytest.fixture
+def postgres_url(server: Server) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that is this test's alone."""
+    with server.database() as address:
+        yield address.url
 
 
 @pytest.fixture(scope="session")

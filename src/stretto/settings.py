@@ -186,6 +186,14 @@ class Settings:
             check=lambda count: 0 <= count <= 1000,
         ),
     )
+    slow_query_ms: int = field(
+        default=100,
+        metadata=_about(
+            "A database statement that takes longer is remembered for stretto db advise.",
+            allowed="a whole number of milliseconds from 1 to 600000",
+            check=lambda limit: 1 <= limit <= 600_000,
+        ),
+    )
     offline: bool = field(
         default=False,
         metadata=_about(

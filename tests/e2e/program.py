@@ -56,10 +56,11 @@ def command(*arguments: str | Path, imports: bool = False) -> list[str]:
 
 def environment(home: Path, *, database: str = "") -> dict[str, str]:
     """What the program finds set: where its data is, no network, and the small model; without
-    that, an installed larger one would be copied into every data folder."""
+    that, an installed larger one would be copied into every data folder. However busy the machine
+    is, no statement is slow: remembering one would import what no other run imports."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")}
     ours = {"STRETTO_HOME": str(home), "STRETTO_OFFLINE": "1", "STRETTO_MODEL": "tiny.en"}
-    ours["STRETTO_DATABASE_URL"] = database
+    ours |= {"STRETTO_DATABASE_URL": database, "STRETTO_SLOW_QUERY_MS": "600000"}
     return {**others, **ours}
 
 

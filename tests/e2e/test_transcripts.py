@@ -181,11 +181,15 @@ def test_a_server_without_tables_is_upgraded_when_somebody_asks(
         before = shell.run("transcripts", "list")
         assert (before.code, before.out) == (1, "")
         assert "Run: stretto db upgrade" in before.err
+        assert "Run: stretto db upgrade" in shell.run("db", "indexes").err
         for _ in range(2):
             upgraded = shell.run("db", "upgrade")
             assert (upgraded.code, upgraded.err) == (0, "")
             assert "is up to date" in upgraded.out
         assert shell.json("list")["transcripts"] == []
+        indexes = shell.run("db", "indexes")
+        assert (indexes.code, indexes.err) == (0, "")
+        assert "All declared indexes are there, and no others." in indexes.out
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from stretto.bootstrap import advisers_of
+from stretto.bootstrap import advisers_of, build_advisers
 from stretto.contexts.core.errors import InvalidOption, InvalidStatement
 from stretto.contexts.database.advice import IndexDefinition
 from stretto.contexts.database.advisers import Advisers
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.database.observations import (
     CallSite,
     LazyLoad,
@@ -23,7 +24,9 @@ from stretto.contexts.database.observations import (
 )
 from stretto.interfaces.cli.db_advice import advise, decisions, explain, show_indexes
 from stretto.interfaces.cli.db_pages import shown_ms
+from tests.conftest import Place
 from tests.library import fingerprint
+from tests.servers import opened, settings_of
 
 BY_STATUS = IndexDefinition(
     name="transcript_status",
@@ -90,6 +93,36 @@ def test_indexes_can_be_read_by_programs(
     assert [(i["state"], i["columns"]) for i in document["indexes"]] == [
         ("ok", ["status", "created_at"])
     ]
+
+
+def test_the_programs_own_indexes_are_all_declared_and_all_there(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with build_advisers(settings_of(place)) as advisers:
+        assert show_indexes(advisers, apply=False, as_json=True) == 0
+        indexes = json.loads(capsys.readouterr().out)["indexes"]
+        assert [index["name"] for index in indexes if index["state"] != "ok"] == []
+        assert [index["name"] for index in indexes if not index["serves"]] == []
+        on_postgresql = advisers.dialect is Dialect.POSTGRESQL
+        assert ("segment_words" in {index["name"] for index in indexes}) is on_postgresql
+
+
+def test_the_programs_own_indexes_are_made_again_as_the_migrations_made_them(place: Place) -> None:
+    made = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
+    with build_advisers(settings_of(place)) as advisers:
+        if advisers.dialect is Dialect.POSTGRESQL:
+            made = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY indexname"
+        names = [finding.definition.name for finding in advisers.indexes.compare()]
+        database = opened(place)
+        with database.write() as connection:
+            before = [str(row[0]).split(" ON ")[1] for row in connection.execute(made).fetchall()]
+            for name in names:
+                connection.execute(f"DROP INDEX {name}")
+        assert sorted(step.name for step in advisers.indexes.apply()) == sorted(names)
+        with database.read() as connection:
+            after = [str(row[0]).split(" ON ")[1] for row in connection.execute(made).fetchall()]
+        database.close()
+    assert after == before
 
 
 def test_an_index_that_nobody_declared_is_left_to_the_user(

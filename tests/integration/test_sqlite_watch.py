@@ -91,6 +91,7 @@ def test_trouble_with_advice_spoils_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(home=tmp_path / "home", slow_query_ms=1)
+    caplog.set_level("INFO")
     with build(settings) as application:
         with application.transcripts._database.read() as connection:  # type: ignore[attr-defined]
             connection.execute(SLOW.replace("20000", "200000")).fetchone()

@@ -3,6 +3,7 @@
 StrettoError
 ├── InvalidRequest            the caller asked for something that cannot be   (never retry)
 │   ├── InvalidIdentifier · InvalidHash · InvalidLanguage · InvalidOption
+│   ├── InvalidStatement
 │   └── UnknownEngine · UnknownModel · UnknownTranscript
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
@@ -56,6 +57,10 @@ class InvalidLanguage(InvalidRequest):
 
 class InvalidOption(InvalidRequest):
     """An option has a value that is not allowed."""
+
+
+class InvalidStatement(InvalidRequest):
+    """That is not one SQL statement that only reads."""
 
 
 class UnknownEngine(InvalidRequest):

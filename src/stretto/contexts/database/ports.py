@@ -1,12 +1,33 @@
-"""What the database context needs from outside: connections, and a pool that holds them."""
+"""What the database context needs from outside: connections, and a pool that holds them; what its
+advisers need from a database, and from whoever remembers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.database.model import OutboxEvent
+from stretto.contexts.database.model import Dialect, OutboxEvent
+
+if TYPE_CHECKING:  # the nouns of advice are not for every start of the program
+    from stretto.contexts.database.advice import (
+        Index,
+        IndexDefinition,
+        IndexStep,
+        IndexTrial,
+        QueryPlan,
+        QueryResult,
+        Table,
+    )
+    from stretto.contexts.database.observations import (
+        CallSite,
+        LazyLoad,
+        LearnedLoading,
+        LoadingState,
+        ObservedStatement,
+        RepeatedStatement,
+        SlowStatement,
+    )
 
 Value = str | int | float | bytes | None
 """What stands in a column."""
@@ -77,3 +98,82 @@ class Receipts(Protocol):
     def has(self, consumer: str, event_id: str) -> bool: ...
 
     def add(self, consumer: str, event_id: str, *, now: Timestamp) -> None: ...
+
+
+class Explainer(Protocol):
+    """Asks a database how it would answer. Nothing is changed, and only ``measure`` runs anything.
+
+    All methods raise InvalidStatement for what the database does not understand, and
+    StorageUnavailable when it does not answer.
+    """
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def plan(self, statement: str) -> QueryPlan:
+        """Its parameters may have any value."""
+
+    def measure(self, statement: str) -> QueryResult:
+        """Run a statement that only reads, without parameters, in a transaction that only reads."""
+
+    def trial(self, statement: str, indexes: Sequence[IndexDefinition]) -> IndexTrial:
+        """The plan without and with ``indexes``, of which nothing remains."""
+
+
+class Catalog(Protocol):
+    """The tables and indexes that there really are. Raises StorageUnavailable."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def tables(self, names: Collection[str]) -> tuple[Table, ...]:
+        """Those of ``names`` that exist."""
+
+    def indexes(self) -> tuple[Index, ...]: ...
+
+    def repair(self, steps: Sequence[IndexStep]) -> None:
+        """Carry out ``steps`` in order, one process at a time."""
+
+
+class SlowStatementStore(Protocol):
+    """Remembers across processes which statements were slow. Raises StorageUnavailable."""
+
+    def add(self, slow: Sequence[SlowStatement]) -> None:
+        """To what is known: counts and times add up, the worst stays the worst."""
+
+    def slow_statements(self) -> tuple[SlowStatement, ...]:
+        """Those that cost most in all come first."""
+
+
+class LoadingStore(Protocol):
+    """Remembers across processes what was asked for row by row. Raises StorageUnavailable."""
+
+    def learn(
+        self, loadings: Sequence[LearnedLoading], repeated: Sequence[RepeatedStatement]
+    ) -> None:
+        """Add to what is known. A loading that is known keeps its state."""
+
+    def loadings(self) -> tuple[LearnedLoading, ...]: ...
+
+    def repeated_statements(self) -> tuple[RepeatedStatement, ...]: ...
+
+    def set_state(self, loading_id: str, state: LoadingState) -> bool:
+        """False when there is no such loading."""
+
+
+class StatementListener(Protocol):
+    """Hears of every statement that a watched engine ran. Must be quick and must not raise."""
+
+    def statement_ran(self, observed: ObservedStatement) -> None: ...
+
+    def unit_ended(self, unit: int) -> None: ...
+
+
+class LoadingAdviser(Protocol):
+    """Knows which relationships a query should load along, and learns of those that it did not."""
+
+    def paths_for(self, site: CallSite) -> tuple[str, ...]: ...
+
+    def lazy_loaded(self, load: LazyLoad) -> None: ...
+
+    def unit_ended(self, unit: int) -> None: ...

@@ -253,6 +253,62 @@ def db_upgrade() -> None:
     typer.echo(f"The database {place_of(settings)} is up to date (revision {revision}).")
 
 
+@db_app.command("indexes")
+def db_indexes(
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Create what is missing or broken; remove no other.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare the indexes that there should be with those that there are.
+
+    Exit codes: 0 they agree, 1 they do not.
+    """
+    from stretto.bootstrap import build_advisers, load_settings
+    from stretto.interfaces.cli.db_advice import show_indexes
+
+    with build_advisers(load_settings()) as advisers:
+        raise typer.Exit(show_indexes(advisers, apply=apply, as_json=as_json))
+
+
+@db_app.command("explain")
+def db_explain(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One statement that only reads.")],
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Run it too, for reading only, at most 10 seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say how the database would answer a statement, and what would make it faster."""
+    from stretto.bootstrap import build_advisers, load_settings
+    from stretto.interfaces.cli.db_advice import explain
+
+    with build_advisers(load_settings()) as advisers:
+        raise typer.Exit(explain(advisers, sql, measure=measure, as_json=as_json))
+
+
+@db_app.command("advise")
+def db_advise(
+    pin: Annotated[
+        list[str] | None, typer.Option(help="Always load this relationship at once.", metavar="ID")
+    ] = None,
+    off: Annotated[
+        list[str] | None, typer.Option(help="Never load this relationship at once.", metavar="ID")
+    ] = None,
+    unpin: Annotated[
+        list[str] | None, typer.Option(help="Leave this one to what is seen.", metavar="ID")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which statements were slow, which were asked row by row, and what would help."""
+    from stretto.bootstrap import build_advisers, load_settings
+    from stretto.interfaces.cli.db_advice import advise, decisions
+
+    wanted = decisions(pin=pin or (), off=off or (), unpin=unpin or ())
+    with build_advisers(load_settings()) as advisers:
+        raise typer.Exit(advise(advisers, decisions=wanted, as_json=as_json))
+
+
 def _archive() -> Archive:
     from stretto.bootstrap import build_archive, load_settings
 

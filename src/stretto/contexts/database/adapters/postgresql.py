@@ -31,7 +31,8 @@ class PostgresDatabase:
 
     The twin of SqliteDatabase: safe to use from many threads and processes at once. All methods
     raise StorageBusy when no connection is free, StorageFull and StorageUnavailable for the rest.
-    ``observe`` hears of each statement and its seconds.
+    ``observe`` hears of each statement and its seconds; they include fetching the rows, which
+    psycopg does at once.
     """
 
     dialect: Final = Dialect.POSTGRESQL

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.sqlite_errors import translate
 from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
-
-Observe = Callable[[str, float], None]
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a transaction waits for another one before it gives up."""
@@ -28,8 +25,8 @@ class SqliteDatabase:
     Safe to use from many threads and processes at once; each thread has a connection of its own.
     All methods raise StorageFull when the disk is full and StorageUnavailable for other trouble.
     ``prepare`` is called once, with a connection, before the first use: it looks at the tables and
-    brings them up to date where that is needed. ``observe`` hears of each statement and its
-    seconds.
+    brings them up to date where that is needed. ``connection_class`` is for whoever wants to watch
+    the statements.
     """
 
     dialect: Final = Dialect.SQLITE
@@ -41,13 +38,13 @@ class SqliteDatabase:
         sqlite_version: tuple[int, int, int] = sqlite3.sqlite_version_info,
         busy_timeout_s: float = BUSY_TIMEOUT_S,
         prepare: Callable[[sqlite3.Connection], None] | None = None,
-        observe: Observe | None = None,
+        connection_class: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         self.path = path.absolute()  # SQLite gives names such as ":memory:" a meaning of its own
         self._journal_mode = journal_mode(sqlite_version)
         self._busy_timeout_s = busy_timeout_s
         self._prepare = prepare
-        self._kind = _observed(observe) if observe else sqlite3.Connection
+        self._connection_class = connection_class
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._owned: WeakSet[_Owned] = WeakSet()
@@ -121,7 +118,7 @@ class SqliteDatabase:
             timeout=self._busy_timeout_s,
             isolation_level=None,  # transactions begin and end where this file says
             check_same_thread=False,  # close() comes from another thread
-            factory=self._kind,
+            factory=self._connection_class,
         )
         try:
             self._set_journal_mode(connection)
@@ -195,27 +192,6 @@ class _Owned:
 
     def __del__(self) -> None:
         self.connection.close()
-
-
-def _observed(observe: Observe) -> type[sqlite3.Connection]:
-    """A kind of connection whose statements are heard of."""
-
-    class Observed(sqlite3.Connection):
-        def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
-            began = time.perf_counter()
-            try:
-                return super().execute(sql, values)
-            finally:
-                observe(sql, time.perf_counter() - began)
-
-        def executemany(self, sql: str, rows: Any, /) -> sqlite3.Cursor:
-            began = time.perf_counter()
-            try:
-                return super().executemany(sql, rows)
-            finally:
-                observe(sql, time.perf_counter() - began)
-
-    return Observed
 
 
 class _FileTrouble(OSError):

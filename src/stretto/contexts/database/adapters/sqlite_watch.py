@@ -36,7 +36,7 @@ class SlowRuns:
         self._noted: deque[SlowRun] = deque(maxlen=MOST_NOTED)
 
     def heard(self, statement: str, seconds: float) -> None:
-        """For whoever times whole statements of any database."""
+        """For whoever times whole statements, as PostgresDatabase does; nobody counts the rows."""
         self.spent(SlowRun(statement), seconds)
 
     def spent(self, run: SlowRun, seconds: float) -> None:

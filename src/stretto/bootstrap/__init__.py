@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import time
+import logging
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Final, Union
+from typing import TYPE_CHECKING, Final
 
 from stretto.application import Application, Archive
+from stretto.bootstrap.advice import (
+    advisers_of,
+    build_advisers,
+    load_together,
+    remember,
+    watch_statements,
+)
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.database import (
+    Database,
+    build_database,
+    build_engine_of_database,
+    build_pool,
+    look_at_database,
+    place_of,
+    upgrade,
+)
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.caching.model import CacheLevel
 from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.core.bus import EventBus
-from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
+from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
 from stretto.contexts.core.events import TranscriptDeleted
-from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.adapters.schema import SchemaGuard
-from stretto.contexts.database.adapters.sqlite import SqliteDatabase
-from stretto.contexts.database.model import Dialect, OutboxEvent, SchemaState
+from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
+from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
 from stretto.contexts.processing.adapters.jobs import SqlJobStore
@@ -36,40 +51,35 @@ from stretto.contexts.processing.orchestrator import ParallelOrchestrator
 from stretto.contexts.processing.ports import EngineConfiguration
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
-from stretto.migrations import REVISIONS
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import sqlalchemy as sa
-
-    from stretto.contexts.database.adapters.postgresql import PostgresDatabase
-    from stretto.contexts.database.pool import ConnectionPoolManager
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 __all__ = [
+    "Database",
+    "advisers_of",
     "build",
+    "build_advisers",
     "build_archive",
+    "build_database",
     "build_engine",
     "build_engine_of_database",
     "build_model_library",
     "build_pool",
     "engine_names",
     "load_settings",
+    "load_together",
     "look_at_database",
     "place_of",
     "upgrade",
+    "watch_statements",
 ]
 
-Database = Union[SqliteDatabase, "PostgresDatabase"]
+logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
 MEMORY_CACHE_BYTES: Final = 32_000_000
-
-
-def now() -> Timestamp:
-    return Timestamp(time.time())
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -78,11 +88,12 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """
     events = EventBus()
-    database = build_database(settings)
+    slow = SlowRuns(settings.slow_query_ms)
+    database = build_database(settings, slow=slow)
     memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
     cache = build_cache(database, memory, events) if use_cache else NoCache()
     transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
-    archive = build_archive(settings, database=database, events=events, memory=memory)
+    archive = _archive(settings, database, slow, events=events, memory=memory)
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
@@ -111,23 +122,41 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     )
 
 
-def build_archive(
+def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
+    """What was kept, without the means to make more of it; closing it closes the database."""
+    slow = SlowRuns(settings.slow_query_ms)
+    database = database or build_database(settings, slow=slow)
+    return _archive(settings, database, slow, events=EventBus())
+
+
+def _archive(
     settings: Settings,
+    database: Database,
+    slow: SlowRuns,
     *,
-    database: Database | None = None,
-    events: EventBus | None = None,
+    events: EventBus,
     memory: MemoryCacheStore | None = None,
 ) -> Archive:
-    """What was kept, without the means to make more of it; closing it closes the database."""
-    database = database or build_database(settings)
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
         library=SqlTranscriptLibrary(database, outbox=OutboxWriter(), clock=now),
         words=SqlTranscriptSearch(database),
-        publish=(events or EventBus()).publish,
+        publish=events.publish,
         deliver=build_relay(database, memory).run_once,
-        shut_down=database.close,
+        shut_down=lambda: _shut_down(settings, database, slow),
     )
+
+
+def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
+    """Close the database; what was slow in it is kept for ``stretto db advise``."""
+    try:
+        remember(settings, slow)
+    except StrettoError as error:  # advice about the work must never spoil the work
+        logger.info("Slow statements were not remembered. %s", error)
+    except Exception:
+        logger.exception("Slow statements were not remembered.")
+    finally:
+        database.close()
 
 
 def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRelay:
@@ -142,108 +171,6 @@ def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRe
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
     return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
-
-
-def build_database(
-    settings: Settings,
-    *,
-    upgrading: bool = False,
-    observe: Callable[[str, float], None] | None = None,
-) -> Database:
-    """The database of ``settings``; nothing is opened before its first use.
-
-    A SQLite file is brought up to date by then; a PostgreSQL only when it is ``upgrading``.
-    ``observe`` hears of each statement, and how many seconds it took.
-    """
-    if settings.database_address is None:
-        guard = build_guard(settings, upgrading=True)
-        return SqliteDatabase(settings.database_path, prepare=guard, observe=observe)
-    from stretto.contexts.database.adapters.postgresql import PostgresDatabase
-
-    guard = build_guard(settings, upgrading=upgrading)
-    return PostgresDatabase(
-        build_pool(settings), place=place_of(settings), prepare=guard, observe=observe
-    )
-
-
-def build_guard(settings: Settings, *, upgrading: bool) -> SchemaGuard:
-    """Looks at the tables before anything else does."""
-    return SchemaGuard(
-        revisions=REVISIONS,
-        dialect=Dialect.POSTGRESQL if settings.database_address else Dialect.SQLITE,
-        place=place_of(settings),
-        upgrade=(lambda: upgrade_database(settings)) if upgrading else None,
-    )
-
-
-def build_pool(settings: Settings) -> ConnectionPoolManager[sa.Connection]:
-    """The connections to the PostgreSQL of ``settings``, and how they are used."""
-    from stretto.contexts.database.adapters.postgresql import SqlAlchemyPool
-    from stretto.contexts.database.pool import ConnectionPoolManager
-
-    place, size = place_of(settings), settings.pool_size
-    pool = SqlAlchemyPool(build_engine_of_database(settings), place=place)
-    return ConnectionPoolManager(pool, size=size, place=place)
-
-
-def build_engine_of_database(settings: Settings) -> sa.Engine:
-    """The same database for those who work with SQLAlchemy; whoever asks for it disposes of it."""
-    from stretto.contexts.database.adapters import engines
-
-    if settings.database_address is None:
-        return engines.sqlite_engine(SqliteDatabase(settings.database_path))
-    return engines.postgres_engine(settings.database_address, size=settings.pool_size)
-
-
-def upgrade_database(settings: Settings) -> None:
-    """Bring the tables to the newest revision. Raises StorageFull and StorageUnavailable."""
-    from sqlalchemy.exc import DBAPIError
-
-    from stretto.contexts.database.adapters.explaining import explained
-    from stretto.migrations import runner
-
-    engine = build_engine_of_database(settings)
-    try:
-        runner.upgrade(engine)
-    except DBAPIError as error:
-        raise explained(error, place=place_of(settings)) from error
-    finally:
-        engine.dispose()
-
-
-def upgrade(settings: Settings) -> str:
-    """As ``upgrade_database``, unless a newer program made the tables. Returns the revision."""
-    database = build_database(settings, upgrading=True)
-    try:
-        with database.read():
-            return REVISIONS[-1]
-    finally:
-        database.close()
-
-
-def look_at_database(settings: Settings) -> str:
-    """What is there, in a line, without making or changing anything. Raises StrettoError."""
-    place = place_of(settings)
-    if settings.database_address is None and not settings.database_path.exists():
-        return f"SQLite, {place} (made at the first use)"
-    guard = build_guard(settings, upgrading=False)
-    if settings.database_address is None:
-        database: Database = SqliteDatabase(settings.database_path)
-    else:
-        database = build_database(settings)
-    try:
-        with database.read() as connection:
-            revision = guard.recorded(connection) or "of version 0.1"
-            if settings.database_address or guard.state(connection) is SchemaState.NEWER:
-                guard(connection)
-    finally:
-        database.close()
-    return f"{'PostgreSQL' if settings.database_address else 'SQLite'}, {place}, tables {revision}"
-
-
-def place_of(settings: Settings) -> str:
-    """Where the database is, as it may be shown."""
-    return str(settings.database_address or settings.database_path)
 
 
 def build_cache(database: Database, memory: MemoryCacheStore, events: EventBus) -> MultiLevelCache:
