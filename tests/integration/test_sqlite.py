@@ -19,6 +19,7 @@ import pytest
 
 from stretto.contexts.core.errors import StorageFull, StorageUnavailable
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
 from stretto.contexts.database.model import JournalMode, journal_mode
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -232,12 +233,12 @@ def test_trouble_with_the_tables_is_met_again_by_the_next_caller(path: Path) -> 
     database.close()
 
 
-def test_whoever_wants_to_hears_of_every_statement(path: Path) -> None:
-    heard: list[tuple[str, float]] = []
-    database = SqliteDatabase(path, observe=lambda *one: heard.append(one))
+def test_whoever_wants_to_watches_every_statement(path: Path) -> None:
+    slow = SlowRuns(slow_ms=0)
+    database = SqliteDatabase(path, connection_class=slow.connection_class())
     write_note(database, "me", 1)
-    assert [sql.split()[0] for sql, _ in heard][-4:] == ["BEGIN", "CREATE", "INSERT", "COMMIT"]
-    assert all(seconds >= 0 for _, seconds in heard)
+    heard = [run.statement.split()[0] for run in slow.taken()]
+    assert heard[-4:] == ["BEGIN", "CREATE", "INSERT", "COMMIT"]
     database.close()
 
 
