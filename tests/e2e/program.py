@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 ENGINE_MODULES: Final = frozenset({"tokenizers", "onnxruntime"})
 """No model runs without them, and they are imported when it is loaded: Whisper, Silero."""
@@ -123,3 +126,16 @@ def wait_until_something_is_kept(process: subprocess.Popen[str], home: Path) -> 
         time.sleep(_POLL_S)
     assert process.poll() is None, "it ended before it could be interrupted"
     assert kept(home), "nothing was kept within a minute"
+
+
+def without_privileges() -> list[str]:
+    """For root, permissions mean nothing unless that privilege is given up."""
+    if os.geteuid() != 0:
+        return []
+    give_up = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if (
+        shutil.which("setpriv") is None
+        or subprocess.run([*give_up, "true"], check=False).returncode
+    ):
+        pytest.skip("run by root, who may read and write everything, and setpriv does not work")
+    return give_up

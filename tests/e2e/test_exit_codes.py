@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Known
-from tests.e2e.program import Finished, command, environment, stretto
+from tests.e2e.program import Finished, command, environment, stretto, without_privileges
 from tests.mediagen import media, silence, tone
 
 COMPLETE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -227,16 +227,3 @@ def contents(folder: Path) -> dict[str, bytes | None]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
     }
-
-
-def without_privileges() -> list[str]:
-    """For root, permissions mean nothing unless that privilege is given up."""
-    if os.geteuid() != 0:
-        return []
-    give_up = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-    if (
-        shutil.which("setpriv") is None
-        or subprocess.run([*give_up, "true"], check=False).returncode
-    ):
-        pytest.skip("run by root, who may read and write everything, and setpriv does not work")
-    return give_up

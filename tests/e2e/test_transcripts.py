@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +17,7 @@ from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from tests.conftest import Place
 from tests.e2e.conftest import Known
-from tests.e2e.program import Finished, stretto
+from tests.e2e.program import Finished, stretto, without_privileges
 from tests.fakes.examples import A_GAP, a_transcript, a_transcript_request
 from tests.servers import Server, opened
 
@@ -229,25 +226,15 @@ def test_a_damaged_a_newer_and_a_read_only_file_are_one_sentence_each(tmp_path: 
         assert (home / "stretto.sqlite3").read_bytes() == before
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that every user can enter: pytest closes its own ones again and again."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
-
-
-def test_a_file_that_may_not_be_written_is_one_sentence(open_folder: Path) -> None:
-    home = open_folder / "home"
+def test_a_file_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    home = tmp_path / "home"
     assert stretto("db", "upgrade", home=home).code == 0
     with closing(sqlite3.connect(home / "stretto.sqlite3")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0002'")
         connection.execute("DROP TABLE outbox_event")
     (home / "stretto.sqlite3").chmod(0o444)
     home.chmod(0o555)
-    before = () if os.geteuid() else ("setpriv", "--reuid=65534", "--clear-groups")
-    finished = stretto("transcripts", "list", home=home, before=before)
+    finished = stretto("transcripts", "list", home=home, before=without_privileges())
     home.chmod(0o755)
     assert (finished.code, finished.out) == (1, ""), finished.err
     assert "STRETTO_HOME" in finished.err
