@@ -52,11 +52,6 @@ class Weights(Mapping[str, npt.NDArray[np.generic]]):
     def __len__(self) -> int:
         return len(self._offsets)
 
-    @property
-    def parameters(self) -> int:
-        """How many numbers the model has."""
-        return sum(int(np.prod(shape)) for _, shape, _ in set(self._offsets.values()))
-
     def floats(self, name: str) -> Array:
         """A copy as 32-bit floats; eight-bit weights are multiplied by the scales of their rows.
 
