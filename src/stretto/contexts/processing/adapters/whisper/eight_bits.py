@@ -70,6 +70,6 @@ def seven_bits(blocks: Iterable[Array]) -> SevenBits:
     for block in blocks:
         largest = np.maximum(block.max(axis=1), -block.min(axis=1))
         scale = np.maximum(largest / LARGEST_WEIGHT, SMALLEST_SCALE)
-        values.append(np.round(block / scale[:, None]).astype(np.int8))
+        values.append(np.rint(block / scale[:, None]).astype(np.int8))
         scales.append(scale)
     return SevenBits(np.concatenate(values), np.concatenate(scales))

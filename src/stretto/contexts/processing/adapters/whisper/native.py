@@ -1,7 +1,7 @@
 """Whisper computed here: the encoder in onnxruntime, the decoder and its search in numpy.
 
 Every window is heard as the model was trained to hear it, padded to 30 seconds. The weights are
-those of the model folder, in 32-bit floating point.
+those of the model folder; products with them are computed in eight bits.
 """
 
 from __future__ import annotations

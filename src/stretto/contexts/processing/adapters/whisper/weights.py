@@ -23,7 +23,7 @@ TYPES: Final = (np.float32, np.int8, np.int16, np.int32, np.float16)
 LONGEST_NAME: Final = 512
 MOST_VARIABLES: Final = 10_000
 MOST_DIMENSIONS: Final = 4
-BLOCK_ROWS: Final = 4096
+BLOCK_ROWS: Final = 512
 
 
 class Weights(Mapping[str, npt.NDArray[np.generic]]):
