@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def speech(self) -> AudioChunk:
-        """A chunk of two windows that starts in the middle of its file."""
+        """A chunk with a pause in its middle that starts in the middle of its file."""
         length = len(self.samples)
         return a_chunk(
             self.samples, index=3, start=7_777, pauses=(length // 2,), speech=(Span(0, length),)
@@ -199,7 +199,7 @@ def test_a_cancel_in_the_middle_keeps_what_was_finished(candidate) -> None:
         if done_s > 0:
             cancel.cancel()
 
-    samples = np.concatenate([candidate.samples] * 2)
+    samples = np.concatenate([candidate.samples] * 6)  # more than one window
     half = len(samples) // 2
     chunk = a_chunk(
         samples,
