@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Work:
 
 
 @pytest.fixture(scope="module")
-def work() -> Iterator[Work]:
+def work() -> Work:
     """A reading of 40 s with pauses, heard by the runtime for small models."""
     from stretto.contexts.processing.adapters.silero import SileroDetector
     from stretto.contexts.processing.adapters.whisper.decoder import Decoder
@@ -82,7 +81,7 @@ def work() -> Iterator[Work]:
         tracemalloc.stop()
     engine.close()
     assert sum(len(segment.words) for segment in answer.segments) > 100
-    yield done
+    return done
 
 
 def folder(package: str) -> Path:
