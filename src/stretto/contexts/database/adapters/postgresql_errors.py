@@ -27,6 +27,9 @@ _ADVICE: Final = (
     ("XX", StorageUnavailable, "reports damaged data. Look into the server's log."),
     ("58", StorageUnavailable, "cannot read or write its disk. Look into the server's log."),
 )
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+"""Serialisation failure and deadlock: the server undid all of the transaction, for sure."""
+
 _WORDS: Final = (
     # what the client library says while connecting comes without a SQLSTATE
     ("password authentication failed", "28"),
@@ -58,6 +61,13 @@ def translate(error: sa.DBAPIError, place: str) -> StorageUnavailable | StorageF
     if error.connection_invalidated or isinstance(error, sa.OperationalError):
         return _lost(error, text, place)
     return None
+
+
+def undone_by_conflict(error: StorageBusy) -> bool:
+    """Whether the same transaction, begun anew, may well succeed."""
+    cause = error.__cause__
+    found = cause.orig if isinstance(cause, sa.DBAPIError) else None
+    return getattr(found, "sqlstate", None) in _CONFLICTS
 
 
 def _lost(error: sa.DBAPIError, text: str, place: str) -> StorageUnavailable:
