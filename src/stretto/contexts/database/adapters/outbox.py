@@ -30,7 +30,10 @@ class Database(Protocol):
 
 
 class OutboxWriter:
-    """Writes in transactions of others."""
+    """Writes in transactions of others; ``wrote`` hears that there may be something to deliver."""
+
+    def __init__(self, *, wrote: Callable[[], object] = lambda: None) -> None:
+        self._wrote = wrote
 
     def append(self, connection: DatabaseConnection, stream: str, /, *events: DomainEvent) -> None:
         """With the transaction of ``connection`` the events are there, or are not."""
@@ -45,6 +48,8 @@ class OutboxWriter:
                     "created_at": event.at.unix_s,
                 },
             )
+        if events:
+            self._wrote()
 
     def forget(self, connection: DatabaseConnection, stream: str, /) -> None:
         """Delete the events of ``stream`` that everybody has heard of."""
