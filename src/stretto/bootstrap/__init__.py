@@ -12,7 +12,6 @@ from stretto.bootstrap.advice import (
     advisers_of,
     build_advisers,
     load_together,
-    remember,
     watch_statements,
 )
 from stretto.bootstrap.clock import now
@@ -25,6 +24,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
+from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
@@ -41,7 +41,6 @@ from stretto.contexts.core.events import (
 )
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
@@ -97,13 +96,13 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """
     events = EventBus()
-    slow, due = SlowRuns(settings.slow_query_ms), Event()
-    database = build_database(settings, slow=slow, left_behind=due.set)
+    slow, due = SlowStatements(settings), Event()
+    database = build_database(settings, slow=slow.runs, left_behind=due.set)
     outbox = OutboxWriter(wrote=due.set)
     memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
     cache = build_cache(database, memory, events) if use_cache else NoCache()
     relay = build_relay(database, memory, due)
-    archive = _archive(settings, database, slow, relay, events=events)
+    archive = _archive(database, slow, relay, events=events)
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
@@ -136,18 +135,13 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
 
 def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
     """What was kept, without the means to make more of it; closing it closes the database."""
-    slow, due = SlowRuns(settings.slow_query_ms), Event()
-    database = database or build_database(settings, slow=slow, left_behind=due.set)
-    return _archive(settings, database, slow, build_relay(database, None, due), events=EventBus())
+    slow, due = SlowStatements(settings), Event()
+    database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
+    return _archive(database, slow, build_relay(database, None, due), events=EventBus())
 
 
 def _archive(
-    settings: Settings,
-    database: Database,
-    slow: SlowRuns,
-    relay: OutboxRelay,
-    *,
-    events: EventBus,
+    database: Database, slow: SlowStatements, relay: OutboxRelay, *, events: EventBus
 ) -> Archive:
     outbox = OutboxWriter(wrote=relay.due.set)
 
@@ -155,7 +149,8 @@ def _archive(
         try:
             deliver(relay)
         finally:
-            _shut_down(settings, database, slow)
+            slow.close()
+            database.close()
 
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=outbox),
@@ -175,18 +170,6 @@ def deliver(relay: OutboxRelay) -> None:
         logger.info("Events wait in the outbox for the next start. %s", error)
     except Exception:
         logger.exception("Events wait in the outbox for the next start.")
-
-
-def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
-    """Close the database; what was slow in it is kept for ``stretto db advise``."""
-    try:
-        remember(settings, slow)
-    except StrettoError as error:  # advice about the work must never spoil the work
-        logger.info("Slow statements were not remembered. %s", error)
-    except Exception:
-        logger.exception("Slow statements were not remembered.")
-    finally:
-        database.close()
 
 
 def build_relay(database: Database, memory: MemoryCacheStore | None, due: Event) -> OutboxRelay:
