@@ -36,7 +36,8 @@ _WORDS: Final = (
     ("no password supplied", "28"),
     ("no pg_hba.conf entry", "28"),
     ("role ", "28"),
-    ("database ", "3D000"),
+    ("does not exist", "3D000"),
+    ("is not currently accepting connections", "57P"),
     ("too many clients", "53300"),
     ("remaining connection slots", "53300"),
     ("the database system is", "57P"),
@@ -73,6 +74,8 @@ def undone_by_conflict(error: StorageBusy) -> bool:
 def _lost(error: sa.DBAPIError, text: str, place: str) -> StorageUnavailable:
     if error.connection_invalidated:
         return StorageUnavailable(f"The database {place} {_AWAY}")
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no answer")
-    why = last.rpartition("failed: ")[2][:160].rstrip(".")
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no answer"]
+    # After the reason, libpq asks whether the server is running.
+    told = [line for line in lines if "failed: " in line] or lines
+    why = told[-1].rpartition("failed: ")[2][:160].rstrip(".")
     return StorageUnavailable(f"The database {place} {_UNREACHABLE.format(why=why)}")
