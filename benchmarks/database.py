@@ -89,7 +89,7 @@ def measured(
     already = 0
     for size in sizes:
         began = time.perf_counter()
-        library.build(database, size=size, already=already)
+        library.build(database, size=size)
         took = {"seconds": round(time.perf_counter() - began, 1), "added": size - already}
         yield Figure(database=name, transcripts=size, what="build", count=1, more=took)
         already = size
