@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import metadata, util
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from stretto.application import Application, Archive
@@ -11,7 +12,6 @@ from stretto.bootstrap.advice import (
     advisers_of,
     build_advisers,
     load_together,
-    remember,
     watch_statements,
 )
 from stretto.bootstrap.clock import now
@@ -24,6 +24,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
+from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
@@ -31,10 +32,15 @@ from stretto.contexts.caching.model import CacheLevel
 from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
-from stretto.contexts.core.events import TranscriptDeleted
+from stretto.contexts.core.events import (
+    FileProcessingCompleted,
+    JobCancelled,
+    JobCompleted,
+    JobFailed,
+    TranscriptDeleted,
+)
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
@@ -80,6 +86,8 @@ logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
 MEMORY_CACHE_BYTES: Final = 32_000_000
+ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
+"""After these, what was written to the outbox is delivered."""
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -88,19 +96,22 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """
     events = EventBus()
-    slow = SlowRuns(settings.slow_query_ms)
-    database = build_database(settings, slow=slow)
+    slow, due = SlowStatements(settings), Event()
+    database = build_database(settings, slow=slow.runs, left_behind=due.set)
+    outbox = OutboxWriter(wrote=due.set)
     memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
     cache = build_cache(database, memory, events) if use_cache else NoCache()
-    transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
-    archive = _archive(settings, database, slow, events=events, memory=memory)
+    relay = build_relay(database, memory, due)
+    archive = _archive(database, slow, relay, events=events)
+    for end in ENDS_OF_WORK:
+        events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
         detector=build_detector(),
         engine=build_engine(settings, cache),
         cache=cache,
-        transcripts=transcripts,
+        transcripts=SqlTranscriptStore(database, outbox=outbox),
         sizer=DynamicChunkSizer(),
         orchestrator=ParallelOrchestrator(concurrency),
         concurrency=concurrency,
@@ -111,7 +122,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         processing=processing,
         jobs=ProcessingJobs(
             processing,
-            store=SqlJobStore(database, outbox=OutboxWriter(), clock=now),
+            store=SqlJobStore(database, outbox=outbox, clock=now),
             publish=events.publish,
             clock=now,
         ),
@@ -124,42 +135,44 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
 
 def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
     """What was kept, without the means to make more of it; closing it closes the database."""
-    slow = SlowRuns(settings.slow_query_ms)
-    database = database or build_database(settings, slow=slow)
-    return _archive(settings, database, slow, events=EventBus())
+    slow, due = SlowStatements(settings), Event()
+    database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
+    return _archive(database, slow, build_relay(database, None, due), events=EventBus())
 
 
 def _archive(
-    settings: Settings,
-    database: Database,
-    slow: SlowRuns,
-    *,
-    events: EventBus,
-    memory: MemoryCacheStore | None = None,
+    database: Database, slow: SlowStatements, relay: OutboxRelay, *, events: EventBus
 ) -> Archive:
+    outbox = OutboxWriter(wrote=relay.due.set)
+
+    def shut_down() -> None:
+        try:
+            deliver(relay)
+        finally:
+            slow.close()
+            database.close()
+
     return Archive(
-        transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
-        library=SqlTranscriptLibrary(database, outbox=OutboxWriter(), clock=now),
+        transcripts=SqlTranscriptStore(database, outbox=outbox),
+        library=SqlTranscriptLibrary(database, outbox=outbox, clock=now),
         words=SqlTranscriptSearch(database),
         publish=events.publish,
-        deliver=build_relay(database, memory).run_once,
-        shut_down=lambda: _shut_down(settings, database, slow),
+        deliver=relay.run_if_due,
+        shut_down=shut_down,
     )
 
 
-def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
-    """Close the database; what was slow in it is kept for ``stretto db advise``."""
+def deliver(relay: OutboxRelay) -> None:
+    """What was written, if anything was. The work is done: trouble here is no trouble with it."""
     try:
-        remember(settings, slow)
-    except StrettoError as error:  # advice about the work must never spoil the work
-        logger.info("Slow statements were not remembered. %s", error)
+        relay.run_if_due()
+    except StrettoError as error:
+        logger.info("Events wait in the outbox for the next start. %s", error)
     except Exception:
-        logger.exception("Slow statements were not remembered.")
-    finally:
-        database.close()
+        logger.exception("Events wait in the outbox for the next start.")
 
 
-def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRelay:
+def build_relay(database: Database, memory: MemoryCacheStore | None, due: Event) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
     outbox, answers = SqlOutbox(database), SqlCacheStore(database, now=now)
 
@@ -170,7 +183,9 @@ def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRe
                 memory.clear()
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
-    return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
+    return OutboxRelay(
+        outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now, due=due
+    )
 
 
 def build_cache(database: Database, memory: MemoryCacheStore, events: EventBus) -> MultiLevelCache:

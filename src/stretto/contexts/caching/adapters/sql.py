@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from stretto.contexts.caching.model import FOREVER, TTL, CacheKey
 from stretto.contexts.core.errors import Unavailable
@@ -13,6 +13,8 @@ from stretto.contexts.core.identifiers import FileHash, Timestamp
 
 SECONDS_BETWEEN_TOUCHES: Final = 24 * 3600.0
 """A read costs a write at most this often; ``hits`` counts the days on which an entry was used."""
+
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +26,11 @@ class Connection(Protocol):
 
 
 class Database(Protocol):
-    """Either of the two databases."""
+    """Either of the two databases; ``transact`` may do its work again after a conflict."""
 
     def read(self) -> AbstractContextManager[Connection]: ...
 
-    def write(self) -> AbstractContextManager[Connection]: ...
+    def transact(self, work: Callable[[Connection], Result], /) -> Result: ...
 
 
 class SqlCacheStore:
@@ -68,22 +70,20 @@ class SqlCacheStore:
             "expires_at": expires_at.unix_s if expires_at else None,
             "source": source.value if source else "",
         }
-        with self._database.write() as connection:
-            connection.execute(_PUT, row)
+        self._database.transact(lambda c: c.execute(_PUT, row))
 
     def delete(self, key: CacheKey) -> None:
-        with self._database.write() as connection:
-            connection.execute(_DELETE, {"key": key.value})
+        self._database.transact(lambda c: c.execute(_DELETE, {"key": key.value}))
 
     def delete_of(self, source: FileHash) -> int:
         """Delete the answers that the audio of that file gave. Returns how many."""
-        with self._database.write() as connection:
-            return int(connection.execute(_DELETE_OF, {"source": source.value}).rowcount)
+        which = {"source": source.value}
+        return self._database.transact(lambda c: int(c.execute(_DELETE_OF, which).rowcount))
 
     def _touch(self, key: CacheKey, now_s: float) -> None:
         try:
-            with self._database.write() as connection:
-                connection.execute(_TOUCH, {"now": now_s, "key": key.value})
+            which = {"now": now_s, "key": key.value}
+            self._database.transact(lambda c: c.execute(_TOUCH, which))
         except Unavailable as error:  # the answer is there all the same
             logger.debug("The use of a cache entry could not be recorded: %s", error)
 
