@@ -16,6 +16,7 @@ from stretto.contexts.core.errors import (
     StorageUnavailable,
     StrettoError,
 )
+from stretto.contexts.database.adapters import postgresql
 from stretto.contexts.database.adapters.postgresql_errors import translate
 from stretto.contexts.database.model import ConnectionString
 from tests.servers import Database, Server, opened
@@ -137,3 +138,13 @@ def test_a_parameter_that_the_driver_does_not_take_is_named_without_its_value(
         reached(address)
     assert named in caught.value.message
     assert "geheim" not in caught.value.message
+
+
+def test_a_server_that_is_too_old_is_refused(
+    address: ConnectionString, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "OLDEST_SERVER", (99,))
+    trouble = trouble_with(reached(address))
+    assert isinstance(trouble, StorageUnavailable)
+    assert "needs 99 or newer" in trouble.message
+    assert "Upgrade the server" in trouble.message

@@ -123,9 +123,19 @@ def look_at_database(settings: Settings) -> str:
             revision = guard.recorded(connection) or "of version 0.1"
             if settings.database_address or guard.state(connection) is SchemaState.NEWER:
                 guard(connection)
+            pool = "" if isinstance(database, SqliteDatabase) else f", {_pool_of(database)}"
     finally:
         database.close()
-    return f"{'PostgreSQL' if settings.database_address else 'SQLite'}, {place}, tables {revision}"
+    kind = "SQLite" if settings.database_address is None else "PostgreSQL"
+    return f"{kind}, {place}, tables {revision}{pool}"
+
+
+def _pool_of(database: PostgresDatabase) -> str:
+    metrics = database.pool.metrics()
+    return (
+        f"{metrics.size.minimum} to {metrics.size.limit} connections, one lent after "
+        f"{1000 * metrics.longest_wait_s:.0f} ms"
+    )
 
 
 def place_of(settings: Settings) -> str:

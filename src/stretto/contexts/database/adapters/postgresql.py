@@ -14,17 +14,21 @@ import sqlalchemy.exc
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.postgresql_errors import translate, undone_by_conflict
-from stretto.contexts.database.model import Dialect
+from stretto.contexts.database.model import Dialect, PoolMetrics
 from stretto.contexts.database.ports import Value
 from stretto.contexts.database.retrying import ConflictRetry
 
 Result = TypeVar("Result")
+
+OLDEST_SERVER: Final = (14,)
 
 
 class Connections(Protocol):
     """Lends connections; the pool manager does."""
 
     def connection(self) -> AbstractContextManager[sa.Connection]: ...
+
+    def metrics(self) -> PoolMetrics: ...
 
     def close(self) -> None: ...
 
@@ -129,9 +133,18 @@ class PostgresDatabase:
             return
         with self._preparing:
             if self._prepare is not None:
+                self._refuse_old_servers(connection)
                 self._prepare(PostgresConnection(connection))
                 connection.rollback()
                 self._prepare = None
+
+    def _refuse_old_servers(self, connection: sa.Connection) -> None:
+        found: tuple[int, ...] = getattr(connection.dialect, "server_version_info", OLDEST_SERVER)
+        if found < OLDEST_SERVER:
+            raise StorageUnavailable(
+                f"The database {self.place} is a PostgreSQL {'.'.join(map(str, found))}; "
+                f"Stretto needs {OLDEST_SERVER[0]} or newer. Upgrade the server or use another one."
+            )
 
     @contextmanager
     def _translated(self) -> Generator[None, None, None]:
