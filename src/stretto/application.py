@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from stretto.contexts.caching.management import CacheManagement
 from stretto.contexts.core.bus import EventBus, Publish
 from stretto.contexts.core.errors import UnknownTranscript
 from stretto.contexts.core.events import TranscriptDeleted
@@ -131,6 +132,7 @@ class Application:
     processing: ProcessingService
     jobs: ProcessingJobs
     archive: Archive
+    cache: CacheManagement
     events: EventBus
     database: str
     language: str
@@ -199,6 +201,7 @@ class Application:
 
     def close(self) -> None:
         self.jobs.close()
+        self.cache.close()
         self.archive.close()
 
     def __enter__(self) -> Self:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import lru_cache
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +16,12 @@ from stretto.bootstrap.advice import (
     remember,
     watch_statements,
 )
+from stretto.bootstrap.caching import (
+    Caching,
+    build_cache_management,
+    build_caching,
+    warm_in_background,
+)
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import (
     Database,
@@ -24,11 +32,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
-from stretto.contexts.caching.adapters import codec
-from stretto.contexts.caching.adapters.memory import MemoryCacheStore
-from stretto.contexts.caching.adapters.sql import SqlCacheStore
-from stretto.contexts.caching.model import CacheLevel
-from stretto.contexts.caching.multilevel import Level, MultiLevelCache
+from stretto.contexts.caching.model import Selection
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
 from stretto.contexts.core.events import TranscriptDeleted
@@ -54,6 +58,7 @@ from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 __all__ = [
@@ -62,6 +67,8 @@ __all__ = [
     "build",
     "build_advisers",
     "build_archive",
+    "build_cache_management",
+    "build_caching",
     "build_database",
     "build_engine",
     "build_engine_of_database",
@@ -79,7 +86,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
-MEMORY_CACHE_BYTES: Final = 32_000_000
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -90,10 +96,10 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     events = EventBus()
     slow = SlowRuns(settings.slow_query_ms)
     database = build_database(settings, slow=slow)
-    memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
-    cache = build_cache(database, memory, events) if use_cache else NoCache()
+    caching = build_caching(settings, database, events)
+    cache = caching.cache if use_cache else NoCache()
     transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
-    archive = _archive(settings, database, slow, events=events, memory=memory)
+    archive = _archive(settings, database, slow, events=events, caching=lambda: caching)
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
@@ -107,6 +113,8 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         publish=events.publish,
         clock=now,
     )
+    if use_cache:
+        warm_in_background(settings, caching.management)
     return Application(
         processing=processing,
         jobs=ProcessingJobs(
@@ -116,6 +124,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             clock=now,
         ),
         archive=archive,
+        cache=caching.management,
         events=events,
         database=place_of(settings),
         language=settings.language,
@@ -126,7 +135,13 @@ def build_archive(settings: Settings, *, database: Database | None = None) -> Ar
     """What was kept, without the means to make more of it; closing it closes the database."""
     slow = SlowRuns(settings.slow_query_ms)
     database = database or build_database(settings, slow=slow)
-    return _archive(settings, database, slow, events=EventBus())
+    events = EventBus()
+
+    @lru_cache(maxsize=1)
+    def caching() -> Caching:  # to read a transcript nothing of it is needed
+        return build_caching(settings, database, events)
+
+    return _archive(settings, database, slow, events=events, caching=caching)
 
 
 def _archive(
@@ -135,14 +150,14 @@ def _archive(
     slow: SlowRuns,
     *,
     events: EventBus,
-    memory: MemoryCacheStore | None = None,
+    caching: Callable[[], Caching],
 ) -> Archive:
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
         library=SqlTranscriptLibrary(database, outbox=OutboxWriter(), clock=now),
         words=SqlTranscriptSearch(database),
         publish=events.publish,
-        deliver=build_relay(database, memory).run_once,
+        deliver=build_relay(database, caching).run_once,
         shut_down=lambda: _shut_down(settings, database, slow),
     )
 
@@ -159,26 +174,16 @@ def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
         database.close()
 
 
-def build_relay(database: Database, memory: MemoryCacheStore | None) -> OutboxRelay:
+def build_relay(database: Database, caching: Callable[[], Caching]) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
-    outbox, answers = SqlOutbox(database), SqlCacheStore(database, now=now)
+    outbox = SqlOutbox(database)
 
     def forget_answers(event: OutboxEvent) -> None:
         if isinstance(event.event, TranscriptDeleted) and event.event.last_of_file:
-            answers.delete_of(event.event.file_hash)
-            if memory is not None:
-                memory.clear()
+            caching().management.invalidate(Selection(source=event.event.file_hash))
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
     return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
-
-
-def build_cache(database: Database, memory: MemoryCacheStore, events: EventBus) -> MultiLevelCache:
-    levels = (
-        Level(level=CacheLevel.L1, store=memory),
-        Level(level=CacheLevel.L3, store=SqlCacheStore(database, now=now)),
-    )
-    return MultiLevelCache(levels, codec=codec, now=now, publish=events.publish)
 
 
 def build_detector() -> SpeechDetector:
@@ -228,3 +233,8 @@ class NoCache:
 
     def keep(self, request: RecognitionRequest, recognition: Recognition) -> None:
         pass
+
+    def compute(
+        self, request: RecognitionRequest, work: Callable[[], Recognition], *, cancel: CancelToken
+    ) -> Recognition:
+        return work()

@@ -1,0 +1,23 @@
+"""The database as the adapters of caching see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class Connection(Protocol):
+    """SQL with ``:name`` where a value belongs, the same for both databases."""
+
+    def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> Any: ...
+
+    def executemany(self, statement: str, rows: Sequence[Mapping[str, Any]], /) -> Any: ...
+
+
+class Database(Protocol):
+    """Either of the two databases."""
+
+    def read(self) -> AbstractContextManager[Connection]: ...
+
+    def write(self) -> AbstractContextManager[Connection]: ...
