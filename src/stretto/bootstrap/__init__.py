@@ -20,6 +20,7 @@ from stretto.bootstrap.caching import (
     Caching,
     build_cache_management,
     build_caching,
+    look_at_cache,
     warm_in_background,
 )
 from stretto.bootstrap.clock import now
@@ -77,6 +78,7 @@ __all__ = [
     "engine_names",
     "load_settings",
     "load_together",
+    "look_at_cache",
     "look_at_database",
     "place_of",
     "upgrade",

@@ -10,6 +10,7 @@ from importlib import util
 from typing import TYPE_CHECKING
 
 from stretto.bootstrap.clock import now
+from stretto.bootstrap.database import build_database
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
@@ -113,6 +114,42 @@ def build_cache_management(settings: Settings, database: Database) -> CacheManag
         database.close()
 
     return replace(management, close=close)
+
+
+def look_at_cache(settings: Settings) -> dict[str, Callable[[], LevelStatus]]:
+    """Each lasting level by its name, and how to find out how it is doing; nothing is made."""
+    there = settings.database_address is not None or settings.database_path.exists()
+
+    def shared() -> LevelStatus:
+        from stretto.contexts.caching.adapters.redis import RedisCacheStore
+
+        database = build_database(settings)
+        records = SqlInvalidationRecords(database)
+        store = RedisCacheStore(
+            settings.redis_url,
+            identity=lambda: records.newest()[0] if there else "of nobody yet",
+            now=now,
+        )
+        try:
+            return store.status()
+        finally:
+            store.close()
+            database.close()
+
+    def lasting() -> LevelStatus:
+        database = build_database(settings)
+        limit = policy_of(settings).maximum_bytes[CacheLevel.L3]
+        try:
+            return SqlCacheStore(database, now=now, maximum_bytes=limit).status()
+        finally:
+            database.close()
+
+    looks: dict[str, Callable[[], LevelStatus]] = {}
+    if settings.redis_url:
+        looks[CacheLevel.L2] = shared
+    if there:
+        looks[CacheLevel.L3] = lasting
+    return looks
 
 
 def policy_of(settings: Settings) -> CachePolicy:
