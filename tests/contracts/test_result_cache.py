@@ -46,9 +46,15 @@ def levelled(
 ) -> MultiLevelCache:
     clock = FakeClock()
     identity = uuid4().hex
+
+    def redis() -> RedisCacheStore:
+        store = RedisCacheStore(server.url, identity=lambda: identity, now=clock, timeout_s=5.0)
+        assert store.status().working  # a busy machine may need longer than the first call waits
+        return store
+
     stores: dict[CacheLevel, Callable[[], CacheStore]] = {
         MEMORY: lambda: MemoryCacheStore(10**6, now=clock),
-        REDIS: lambda: RedisCacheStore(server.url, identity=lambda: identity, now=clock),
+        REDIS: redis,
         DISK: lambda: SqlCacheStore(database, now=clock),
     }
     return CacheHouse(

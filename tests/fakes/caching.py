@@ -103,10 +103,11 @@ def an_entry(
     created_at_s: float = 1_000_000.0,
     **more: Any,
 ) -> CacheEntry:
-    """``source`` is the name of a file; ``expires_at_s`` and ``epoch`` are the entry's, what else
-    is given is part of its origin."""
+    """``source`` is the name of a file; ``expires_at_s``, ``epoch`` and ``speech_s`` are its
+    own, what else is given is part of its origin."""
     source = more.pop("source", None)
     expires_at_s, epoch = more.pop("expires_at_s", None), more.pop("epoch", 0)
+    speech_s = more.pop("speech_s", 0.0)
     origin = Origin(source=FileHash(sha256_of(source)) if source else None, **more)
     return CacheEntry(
         key=a_key(name),
@@ -114,5 +115,6 @@ def an_entry(
         created_at=Timestamp(created_at_s),
         expires_at=None if expires_at_s is None else Timestamp(expires_at_s),
         epoch=epoch,
+        speech_s=speech_s,
         origin=origin,
     )

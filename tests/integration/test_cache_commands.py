@@ -43,6 +43,7 @@ class House:
         monkeypatch.setenv("STRETTO_REDIS_URL", redis_url)
         self.database: Database = build_database(self.settings)
         self.caching = build_caching(self.settings, self.database, EventBus())
+        self.caching.management.status()  # Redis is reached before it is needed
         for name in ("a", "b", "c"):
             self.caching.cache.keep(self.request(name), a_recognition(f"the text of {name}"))
 

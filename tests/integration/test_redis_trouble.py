@@ -127,6 +127,7 @@ def test_a_server_that_is_down_is_missed_and_used_again_when_it_is_back(
     server: RedisServer,
 ) -> None:
     with house_over(server.url) as (house, store):
+        assert store.status().working
         house.cache.keep(REQUEST, ANSWER)
         assert find(house)[0] is CacheLevel.L2
         server.stop()
@@ -153,6 +154,7 @@ def test_a_server_that_does_not_answer_in_time_is_missed(server: RedisServer, tr
 
 def test_a_full_server_takes_nothing_new_and_serves_what_it_has(server: RedisServer) -> None:
     with house_over(server.url) as (house, store):
+        assert store.status().working
         house.cache.keep(REQUEST, ANSWER)
         server.run("CONFIG", "SET", "maxmemory-policy", "noeviction")
         server.run("CONFIG", "SET", "maxmemory", "1")

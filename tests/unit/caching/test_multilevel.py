@@ -77,7 +77,7 @@ def test_an_entry_knows_where_its_answer_came_from() -> None:
     assert entry is not None
     origin = entry.origin
     assert (origin.engine, origin.model, origin.grain) == ("whisper", "tiny.en", "chunk")
-    assert (origin.tag, origin.speech_s, entry.epoch) == ("project", 2.5, 0)
+    assert (origin.tag, entry.speech_s, entry.epoch) == ("project", 2.5, 0)
 
 
 def test_the_fastest_level_that_has_the_answer_gives_it_and_says_how_old_it_is() -> None:

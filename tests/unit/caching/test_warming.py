@@ -34,6 +34,7 @@ class Ranking:
                 hits=len(names) - place,
                 created_at=house.clock(),
                 last_used_at=house.clock(),
+                speech_s=1.0,
                 origin=an_entry().origin,
             )
             for place, name in enumerate(names)

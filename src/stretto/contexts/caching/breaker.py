@@ -10,7 +10,7 @@ from typing import Final
 SECONDS_BETWEEN_PROBES: Final = 1.0
 """What has healed is in use again after about so long."""
 
-FIRST_WAIT_S: Final = 0.02
+FIRST_WAIT_S: Final = 0.04
 """How long the very first call waits for the connection; those after it do not wait at all."""
 
 logger = logging.getLogger(__name__)

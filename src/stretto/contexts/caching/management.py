@@ -137,6 +137,7 @@ class CacheManagement:
 
     def warm(self, budget: WarmingBudget) -> WarmingResult:
         """Load the most used entries into the faster levels."""
+        self.status()  # a level that was never used is reached by this, and waited for
         return self.warmer.warm(budget)
 
     def invalidate(self, selection: Selection) -> InvalidationResult:

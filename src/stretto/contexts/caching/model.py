@@ -58,7 +58,7 @@ FOREVER: Final = TTL()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where an answer came from: what it can be found by when it has to go, and counted by.
+    """Where answers came from: what they can be found by when they have to go, and counted by.
 
     ``source`` is the file whose sound gave it, ``tag`` the word that the program that kept it was
     told to mark its answers with, ``scope`` the tenant. An empty text means: not known.
@@ -70,7 +70,6 @@ class Origin:
     grain: str = ""
     scope: str = ""
     tag: str = ""
-    speech_s: float = 0.0
 
 
 UNKNOWN: Final = Origin()
@@ -81,7 +80,8 @@ class CacheEntry:
     """One encoded answer as a level holds it. ``expires_at`` None is never.
 
     ``epoch`` is how many invalidations there had been when its computation began: each later one
-    that selects the entry makes it worthless, wherever it is held.
+    that selects the entry makes it worthless, wherever it is held. ``speech_s`` are the seconds of
+    speech that the answer is about.
     """
 
     key: CacheKey
@@ -89,6 +89,7 @@ class CacheEntry:
     created_at: Timestamp
     expires_at: Timestamp | None = None
     epoch: int = 0
+    speech_s: float = 0.0
     origin: Origin = UNKNOWN
 
     def expired(self, now: Timestamp) -> bool:
@@ -213,4 +214,5 @@ class RankedEntry:
     hits: int
     created_at: Timestamp
     last_used_at: Timestamp
+    speech_s: float
     origin: Origin

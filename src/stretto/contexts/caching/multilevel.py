@@ -213,9 +213,15 @@ class MultiLevelCache:
             grain=request.grain.value,
             scope=request.scope,
             tag=self._tag,
-            speech_s=recognition.transcribed_s,
         )
-        return CacheEntry(key=key, value=value, created_at=self._now(), epoch=epoch, origin=origin)
+        return CacheEntry(
+            key=key,
+            value=value,
+            created_at=self._now(),
+            epoch=epoch,
+            speech_s=recognition.transcribed_s,
+            origin=origin,
+        )
 
     def _for_level(self, entry: CacheEntry, level: CacheLevel) -> CacheEntry:
         return replace(entry, expires_at=self._policy.ttl_of(level).expires_at(self._now()))

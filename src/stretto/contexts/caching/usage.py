@@ -34,7 +34,7 @@ class UseLog:
         with self._lock:
             self._used[entry.key] += 1
             self._counts[level, entry.origin.engine] += 1
-            self._speech_s[level, entry.origin.engine] += entry.origin.speech_s
+            self._speech_s[level, entry.origin.engine] += entry.speech_s
         self._write_if_due()
 
     def miss(self, engine: str) -> None:

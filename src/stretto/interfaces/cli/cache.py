@@ -59,7 +59,7 @@ def show_entry(cache: CacheManagement, key: str, *, as_json: bool) -> None:
         "grain": origin.grain,
         "tag": origin.tag,
         "source": origin.source.value if origin.source else None,
-        "speech_s": origin.speech_s,
+        "speech_s": found.entry.speech_s,
         "sound": recognition is not None,
         "text": text,
     }
@@ -187,7 +187,8 @@ def _cells(level: LevelStatistics) -> tuple[str, ...]:
     size = "-" if status.size_bytes is None else _size(status.size_bytes)
     speech = "-" if status.speech_s is None else clock(status.speech_s)
     hits = f"{level.hits} of {level.asked} ({_percent(level.hit_rate)})"
-    return (status.level, hits, f"{status.entries} entries", size, speech, status.place)
+    entries = "very many entries" if status.entries is None else f"{status.entries} entries"
+    return (status.level, hits, entries, size, speech, status.place)
 
 
 def _statistics_as_json(statistics: CacheStatistics) -> dict[str, Any]:
@@ -229,7 +230,7 @@ def _ranked_as_json(entry: RankedEntry) -> dict[str, Any]:
         "grain": entry.origin.grain,
         "tag": entry.origin.tag,
         "source": entry.origin.source.value if entry.origin.source else None,
-        "speech_s": entry.origin.speech_s,
+        "speech_s": entry.speech_s,
     }
 
 

@@ -70,7 +70,7 @@ class MemoryCacheStore:
 
     def status(self) -> LevelStatus:
         with self._lock:
-            speech_s = sum(entry.origin.speech_s for entry in self._entries.values())
+            speech_s = sum(entry.speech_s for entry in self._entries.values())
             return LevelStatus(
                 level=CacheLevel.L1,
                 working=True,

@@ -7,17 +7,17 @@ from threading import Lock
 from typing import Any, Final
 
 from stretto.contexts.caching.adapters.connections import Connection, Database
+from stretto.contexts.caching.adapters.origins import origin_of
 from stretto.contexts.caching.model import (
     CacheEntry,
     CacheKey,
     CacheLevel,
     Invalidation,
     LevelStatus,
-    Origin,
     RankedEntry,
 )
 from stretto.contexts.core.errors import StrettoError
-from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.core.identifiers import Timestamp
 
 ENTRY_OVERHEAD_BYTES: Final = 500
 """What a row costs besides its value: the other columns and the indexes."""
@@ -199,12 +199,12 @@ def _row(entry: CacheEntry, now: Timestamp) -> dict[str, Any]:
         "grain": origin.grain,
         "scope": origin.scope,
         "tag": origin.tag,
-        "speech_s": origin.speech_s,
+        "speech_s": entry.speech_s,
     }
 
 
 def _entry(key: CacheKey, row: Sequence[Any]) -> CacheEntry | None:
-    value, created_at, expires_at, epoch, *origin = row
+    value, created_at, expires_at, epoch, speech_s, *origin = row
     if type(value) is not bytes or type(epoch) is not int:
         return None
     try:
@@ -214,41 +214,30 @@ def _entry(key: CacheKey, row: Sequence[Any]) -> CacheEntry | None:
             created_at=Timestamp(created_at + 0.0),
             expires_at=None if expires_at is None else Timestamp(expires_at + 0.0),
             epoch=epoch,
-            origin=_origin(origin),
+            speech_s=speech_s + 0.0,
+            origin=origin_of(*origin),
         )
     except (TypeError, ValueError, StrettoError):  # a column holds what nobody here writes
         return None
 
 
-def _origin(columns: Sequence[Any]) -> Origin:
-    source, engine, model, grain, scope, tag, speech_s = columns
-    return Origin(
-        source=FileHash(source) if source else None,
-        engine=engine,
-        model=model,
-        grain=grain,
-        scope=scope,
-        tag=tag,
-        speech_s=speech_s + 0.0,
-    )
-
-
 def _ranked(row: Sequence[Any]) -> RankedEntry | None:
-    key, size, hits, created_at, last_used_at, *origin = row
+    key, size, hits, created_at, last_used_at, speech_s, *origin = row
     try:
         return RankedEntry(
             key=CacheKey(key),
             size_bytes=size,
             hits=hits,
-            created_at=Timestamp(created_at),
-            last_used_at=Timestamp(last_used_at),
-            origin=_origin(origin),
+            created_at=Timestamp(created_at + 0.0),
+            last_used_at=Timestamp(last_used_at + 0.0),
+            speech_s=speech_s + 0.0,
+            origin=origin_of(*origin),
         )
     except (TypeError, ValueError, StrettoError):
         return None
 
 
-_ORIGIN: Final = "source, engine, model, grain, scope, tag, speech_s"
+_ORIGIN: Final = "speech_s, source, engine, model, grain, scope, tag"
 # Put together of constants alone.
 _GET: Final = f"""
     SELECT value, created_at, expires_at, epoch, {_ORIGIN} FROM cache_entry WHERE key = :key
