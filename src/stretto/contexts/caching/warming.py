@@ -17,6 +17,8 @@ from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import Timestamp
 
 MOST_ENTRIES: Final = 100_000
+SMALLEST_BYTES: Final = 100
+"""No entry is smaller: more of them than fit into the budget are not even asked for."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ class CacheWarmer:
         self._log.refresh(at_once=True)
         entries = size_bytes = 0
         levels, end = list(self._faster), WarmingEnd.ALL
-        for ranked in self._lasting.most_used(MOST_ENTRIES):
+        for ranked in self._lasting.most_used(_limit(budget)):
             if self._monotonic_s() - began_s >= budget.seconds:
                 end = WarmingEnd.TIME
                 break
@@ -101,3 +103,7 @@ class CacheWarmer:
             size_bytes += ranked.size_bytes
         seconds = self._monotonic_s() - began_s
         return WarmingResult(entries=entries, size_bytes=size_bytes, seconds=seconds, end=end)
+
+
+def _limit(budget: WarmingBudget) -> int:
+    return min(MOST_ENTRIES, 1 + budget.maximum_bytes // SMALLEST_BYTES)
