@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import library
-from stretto.bootstrap import Database, build_caching, build_database
-from stretto.bootstrap.caching import Caching
+from stretto.bootstrap import Database, build_database
+from stretto.bootstrap.caching import Caching, build_caching
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.identifiers import AudioHash, Language
 from stretto.contexts.core.recognition import (
@@ -120,10 +120,10 @@ def answer(seconds: float, *, seed: int) -> Recognition:
     for first in range(0, len(said), 12):
         part = tuple(
             Word(
-                start=(first + place) / 2.4 + dice.randrange(10) * 0.02,
-                end=(first + place) / 2.4 + 0.3 + dice.randrange(5) * 0.02,
+                start=round((first + place) / 2.4 + dice.randrange(10) * 0.02, 3),
+                end=round((first + place) / 2.4 + 0.3 + dice.randrange(5) * 0.02, 3),
                 text=f" {word}",
-                probability=dice.random(),
+                probability=round(dice.random(), 3),
             )
             for place, word in enumerate(said[first : first + 12])
         )

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from stretto.application import Archive
-from stretto.bootstrap import build_archive, build_caching, build_database
+from stretto.bootstrap import build_archive, build_database
+from stretto.bootstrap.caching import build_caching
 from stretto.contexts.caching.addressing import ContentAddresser
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import InvalidOption, MediaNotFound

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from stretto.bootstrap import build_caching, build_database
-from stretto.bootstrap.caching import warm_in_background
+from stretto.bootstrap import build_database
+from stretto.bootstrap.caching import build_caching, warm_in_background
 from stretto.contexts.caching.model import Selection
 from stretto.contexts.core.bus import EventBus
 from tests.caches import RedisServer
@@ -28,7 +28,8 @@ ASK = """
 import json, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from stretto.bootstrap import build_caching, build_database
+from stretto.bootstrap import build_database
+from stretto.bootstrap.caching import build_caching
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.processing.model import CancelToken
 from stretto.settings import Settings

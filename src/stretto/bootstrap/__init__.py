@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +15,6 @@ from stretto.bootstrap.advice import (
     remember,
     watch_statements,
 )
-from stretto.bootstrap.caching import (
-    Caching,
-    build_cache_management,
-    build_caching,
-    look_at_cache,
-    warm_in_background,
-)
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import (
     Database,
@@ -33,7 +25,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
-from stretto.contexts.caching.model import Selection
+from stretto.bootstrap.later import LaterCache
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
 from stretto.contexts.core.events import TranscriptDeleted
@@ -68,8 +60,6 @@ __all__ = [
     "build",
     "build_advisers",
     "build_archive",
-    "build_cache_management",
-    "build_caching",
     "build_database",
     "build_engine",
     "build_engine_of_database",
@@ -78,7 +68,6 @@ __all__ = [
     "engine_names",
     "load_settings",
     "load_together",
-    "look_at_cache",
     "look_at_database",
     "place_of",
     "upgrade",
@@ -98,10 +87,10 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     events = EventBus()
     slow = SlowRuns(settings.slow_query_ms)
     database = build_database(settings, slow=slow)
-    caching = build_caching(settings, database, events)
-    cache = caching.cache if use_cache else NoCache()
+    caching = LaterCache(settings, database, events)
+    cache = caching if use_cache else NoCache()
     transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
-    archive = _archive(settings, database, slow, events=events, caching=lambda: caching)
+    archive = _archive(settings, database, slow, events=events, caching=caching)
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
@@ -115,8 +104,12 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         publish=events.publish,
         clock=now,
     )
-    if use_cache:
-        warm_in_background(settings, caching.management)
+    if settings.redis_url:
+        caching.made()  # says at once when its package is missing
+    if use_cache and settings.cache_warm_s:
+        from stretto.bootstrap.caching import warm_in_background
+
+        warm_in_background(settings, caching.management())
     return Application(
         processing=processing,
         jobs=ProcessingJobs(
@@ -126,7 +119,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             clock=now,
         ),
         archive=archive,
-        cache=caching.management,
+        management=caching.management,
         events=events,
         database=place_of(settings),
         language=settings.language,
@@ -138,11 +131,7 @@ def build_archive(settings: Settings, *, database: Database | None = None) -> Ar
     slow = SlowRuns(settings.slow_query_ms)
     database = database or build_database(settings, slow=slow)
     events = EventBus()
-
-    @lru_cache(maxsize=1)
-    def caching() -> Caching:  # to read a transcript nothing of it is needed
-        return build_caching(settings, database, events)
-
+    caching = LaterCache(settings, database, events)
     return _archive(settings, database, slow, events=events, caching=caching)
 
 
@@ -152,7 +141,7 @@ def _archive(
     slow: SlowRuns,
     *,
     events: EventBus,
-    caching: Callable[[], Caching],
+    caching: LaterCache,
 ) -> Archive:
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
@@ -160,12 +149,13 @@ def _archive(
         words=SqlTranscriptSearch(database),
         publish=events.publish,
         deliver=build_relay(database, caching).run_once,
-        shut_down=lambda: _shut_down(settings, database, slow),
+        shut_down=lambda: _shut_down(settings, database, slow, caching),
     )
 
 
-def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
-    """Close the database; what was slow in it is kept for ``stretto db advise``."""
+def _shut_down(settings: Settings, database: Database, slow: SlowRuns, caching: LaterCache) -> None:
+    """Close the cache and the database; what was slow in it is kept for ``stretto db advise``."""
+    caching.close()
     try:
         remember(settings, slow)
     except StrettoError as error:  # advice about the work must never spoil the work
@@ -176,13 +166,15 @@ def _shut_down(settings: Settings, database: Database, slow: SlowRuns) -> None:
         database.close()
 
 
-def build_relay(database: Database, caching: Callable[[], Caching]) -> OutboxRelay:
+def build_relay(database: Database, caching: LaterCache) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
     outbox = SqlOutbox(database)
 
     def forget_answers(event: OutboxEvent) -> None:
         if isinstance(event.event, TranscriptDeleted) and event.event.last_of_file:
-            caching().management.invalidate(Selection(source=event.event.file_hash))
+            from stretto.contexts.caching.model import Selection
+
+            caching.management().invalidate(Selection(source=event.event.file_hash))
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
     return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)

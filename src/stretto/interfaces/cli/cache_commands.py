@@ -113,7 +113,8 @@ def _recording_of(transcript: str) -> FileHash:
 
 @contextmanager
 def _management() -> Generator[CacheManagement, None, None]:
-    from stretto.bootstrap import build_cache_management, build_database, load_settings
+    from stretto.bootstrap import build_database, load_settings
+    from stretto.bootstrap.caching import build_cache_management
 
     settings = load_settings()
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")

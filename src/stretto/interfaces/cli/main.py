@@ -140,12 +140,8 @@ def transcribe(
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
-    from stretto.bootstrap import (
-        build_model_library,
-        load_settings,
-        look_at_cache,
-        look_at_database,
-    )
+    from stretto.bootstrap import build_model_library, load_settings, look_at_database
+    from stretto.bootstrap.caching import look_at_cache
     from stretto.interfaces.cli.doctor import run_doctor
 
     settings = load_settings()
