@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
-from typing import Final
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import nullcontext
+from multiprocessing import get_context
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from benchmarks.machine import usable_cores
 from stretto.bootstrap import Database
 from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 from stretto.contexts.core.recognition import (
@@ -19,10 +24,16 @@ from stretto.contexts.core.transcript import Coverage, Segment, Transcript, Word
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 
+Result = TypeVar("Result")
+Rows = dict[str, list[Mapping[str, Any]]]
+"""The rows of each statement, in the order in which they have to be written."""
+
 SEGMENTS: Final = 20
 WORDS: Final = 12
 VOCABULARY: Final = 30_000
-IN_ONE_TRANSACTION: Final = 200
+IN_ONE_TRANSACTION: Final = 500
+WORTH_PROCESSES: Final = 4
+"""Fewer batches are made sooner than processes are started."""
 _LATIN: Final = ("ba", "do", "ki", "lu", "me", "na", "po", "ri", "sa", "te", "vo", "zu")
 _CYRILLIC: Final = ("ба", "до", "ки", "лу", "ме", "на", "по", "ри", "са", "те", "во", "зу")
 ENGINE: Final = EngineIdentity(
@@ -68,17 +79,99 @@ def transcripts(first: int, last: int) -> Iterator[Transcript]:
         yield _transcript(number, said)
 
 
-def build(database: Database, *, size: int, already: int = 0) -> None:
-    """Bring the library of ``already`` transcripts to ``size``, through the usual repository."""
-    store = SqlTranscriptStore(database, outbox=OutboxWriter())
-    for first in range(already, size, IN_ONE_TRANSACTION):
-        batch = list(transcripts(first, min(first + IN_ONE_TRANSACTION, size)))
-        with database.write():
-            for number, transcript in enumerate(batch, start=first):
-                store.keep(request(number), transcript)
+def count(database: Database) -> int:
+    """How many transcripts there are."""
+    with database.read() as connection:
+        found: Any = connection.execute("SELECT count(*) FROM transcript").fetchone()
+    return int(found[0])
+
+
+def build(database: Database, *, size: int, in_one_transaction: int = IN_ONE_TRANSACTION) -> None:
+    """Bring the library to ``size`` transcripts; one that was begun is gone on with."""
+    for rows in _batches(count(database), size, in_one_transaction):
+        with database.write() as connection:
+            _write(connection, rows)
     with database.write() as connection:
         connection.execute("UPDATE outbox_event SET delivered_at = 0 WHERE delivered_at IS NULL")
         connection.execute("ANALYZE")
+
+
+def _batches(first: int, last: int, step: int) -> Iterator[Rows]:
+    """In order; on all cores, and few of them in memory at a time."""
+    starts = range(first, last, step)
+    if len(starts) < WORTH_PROCESSES:
+        yield from (rows_of(start, min(start + step, last)) for start in starts)
+        return
+    cores = usable_cores()
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        coming: deque[Future[Rows]] = deque()
+        for start in starts:
+            coming.append(pool.submit(rows_of, start, min(start + step, last)))
+            if len(coming) > cores:
+                yield coming.popleft().result()
+        yield from (future.result() for future in coming)
+
+
+def rows_of(first: int, last: int) -> Rows:
+    """What the usual repository writes for the transcripts ``[first, last)``."""
+    batch = Batch()
+    store = SqlTranscriptStore(batch, outbox=OutboxWriter())
+    for number, transcript in enumerate(transcripts(first, last), start=first):
+        store.keep(request(number), transcript)
+    return batch.rows
+
+
+class Batch:
+    """Takes the statements of the usual repository, so that each is run once for many rows.
+
+    The transcripts are new: nothing is there to be replaced, and each is the first version of its
+    file. What the repository asks in between is answered without a database.
+    """
+
+    dialect = ""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+        self._kept = 0
+        self._answer: tuple[Any, ...] = ()
+
+    def read(self) -> Any:
+        return nullcontext(self)
+
+    def transact(self, work: Callable[[Any], Result], /) -> Result:
+        return work(self)
+
+    def execute(self, statement: str, values: Mapping[str, Any], /) -> Batch:
+        if statement.lstrip().startswith("INSERT"):
+            self.executemany(statement, [values])
+        elif "max(version)" in statement:
+            self._answer = None, None
+        elif statement.startswith("SELECT number"):
+            self._answer = (self._kept,)  # its place in the batch, until the number is known
+            self._kept += 1
+        return self
+
+    def executemany(self, statement: str, rows: Sequence[Mapping[str, Any]], /) -> None:
+        self.rows.setdefault(statement, []).extend(rows)
+
+    def fetchone(self) -> tuple[Any, ...]:
+        return self._answer
+
+
+def _write(connection: Any, batch: Rows) -> None:
+    numbers: list[int] = []
+    for statement, rows in batch.items():
+        if "INTO segment" in statement:
+            known = [{**row, "transcript": numbers[row["transcript"]]} for row in rows]
+            connection.executemany(statement, known)
+            continue
+        connection.executemany(statement, rows)
+        if "INTO transcript" in statement:
+            found = connection.execute(_NEWEST, {"count": len(rows)}).fetchall()
+            numbers = [row[0] for row in reversed(found)]
+
+
+_NEWEST: Final = "SELECT number FROM transcript ORDER BY number DESC LIMIT :count"
 
 
 def _transcript(number: int, said: list[str]) -> Transcript:

@@ -39,6 +39,8 @@ def render(page: str, results: Results) -> str:
 
     def rewritten(match: re.Match[str]) -> str:
         begin, name, _, end = match.groups()
+        if name not in SECTIONS:  # of another benchmark
+            return match[0]
         body = SECTIONS[name](results) if results.runs else NOTHING
         return f"{begin}\n{body}\n\n{end}"
 

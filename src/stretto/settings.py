@@ -122,8 +122,8 @@ class Settings:
     compute_type: str = field(
         default="auto",
         metadata=_about(
-            "The numbers to compute in; auto is float16 on CUDA, on a processor float32 for small "
-            "models (computed here) and int8 for larger ones (computed by CTranslate2).",
+            "The numbers to compute in; auto is float16 on CUDA, on a processor int8, for small "
+            "models computed here, for larger ones by CTranslate2.",
             allowed=f"one of {', '.join(COMPUTE_TYPES)}",
             check=lambda name: name in COMPUTE_TYPES,
         ),

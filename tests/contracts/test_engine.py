@@ -35,11 +35,10 @@ class Candidate:
 
     @property
     def speech(self) -> AudioChunk:
-        """A chunk of two windows that starts in the middle of its file."""
+        """A chunk with a pause in its middle that starts in the middle of its file."""
         length = len(self.samples)
-        windows = (Span(0, length // 2), Span(length // 2, length))
         return a_chunk(
-            self.samples, index=3, start=7_777, windows=windows, speech=(Span(0, length),)
+            self.samples, index=3, start=7_777, pauses=(length // 2,), speech=(Span(0, length),)
         )
 
 
@@ -165,7 +164,7 @@ def test_the_same_audio_elsewhere_in_a_file_has_the_same_answer(candidate, answe
         candidate.samples,
         index=0,
         start=0,
-        windows=candidate.speech.windows,
+        pauses=(len(candidate.samples) // 2,),
         speech=candidate.speech.speech,
     )
     assert replace(recognise(engine, chunk), recalled_s=0.0) == answer
@@ -200,11 +199,11 @@ def test_a_cancel_in_the_middle_keeps_what_was_finished(candidate) -> None:
         if done_s > 0:
             cancel.cancel()
 
-    samples = np.concatenate([candidate.samples] * 2)
+    samples = np.concatenate([candidate.samples] * 6)  # more than one window
     half = len(samples) // 2
     chunk = a_chunk(
         samples,
-        windows=(Span(0, half), Span(half, 2 * half)),
+        pauses=(half,),
         speech=(Span(0, 2 * half),),
     )
     with suppress(Cancelled):  # an engine that was nearly done may as well finish

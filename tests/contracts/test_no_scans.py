@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -60,6 +60,10 @@ class Explaining:
     def write(self) -> Iterator[Explaining]:
         with self._database.write() as self._connection:
             yield self
+
+    def transact(self, work: Callable[[Any], Any]) -> Any:
+        with self.write():
+            return work(self)
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None, /) -> Any:
         if statement.split()[0] in READERS:

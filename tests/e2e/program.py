@@ -117,6 +117,13 @@ def kept(home: Path) -> dict[str, float]:
             return {}
 
 
+def undelivered(home: Path) -> int:
+    """How many events wait in the outbox."""
+    with closing(sqlite3.connect(f"file:{home / 'stretto.sqlite3'}?mode=ro", uri=True)) as database:
+        asked = "SELECT count(*) FROM outbox_event WHERE delivered_at IS NULL"
+        return int(database.execute(asked).fetchone()[0])
+
+
 def wait_until_something_is_kept(process: subprocess.Popen[str], home: Path) -> None:
     """Returns in the middle of the work: the first answers are kept, others are being computed."""
     deadline = time.monotonic() + 60

@@ -16,6 +16,7 @@ from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.processing.model import ProcessingProgress
 from tests.e2e.conftest import Known
+from tests.e2e.program import undelivered
 from tests.e2e.recordings import SECONDS, word_error_rate
 
 PATIENCE_S = 3.0
@@ -104,6 +105,19 @@ def test_a_job_reports_its_progress_and_ends_with_the_transcript(
     assert seen[0].fraction == 0
     assert seen[-1].fraction == 1
     assert any(0 < progress.fraction < 1 for progress in seen), "it jumped from nothing to all"
+
+
+def test_events_are_delivered_when_the_work_is_done_not_when_the_process_ends(
+    known: Known, home: Path, tmp_path: Path
+) -> None:
+    with stretto.open(home=home) as application:
+        application.transcribe(known.recording)
+        assert undelivered(home) == 0
+        good, bad = application.submit(known.recording), application.submit(tmp_path / "missing")
+        application.result(good, timeout_s=30)
+        with pytest.raises(MediaNotFound):
+            application.result(bad, timeout_s=30)
+        assert undelivered(home) == 0
 
 
 def test_a_cancelled_job_stops_soon_and_what_it_finished_is_not_lost(

@@ -11,7 +11,7 @@ import numpy as np
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, Span
 from stretto.contexts.core.errors import AudioTooShort, InvalidOption, MediaNotFound
 from stretto.contexts.core.identifiers import AudioHash, FileHash
-from stretto.contexts.processing.model import AudioChunk, DecodedAudio, PlannedChunk, Samples
+from stretto.contexts.processing.model import AudioChunk, DecodedAudio, Pause, PlannedChunk, Samples
 
 LOUD = 500
 """The twin of the detector takes samples above this level for speech."""
@@ -143,17 +143,20 @@ def a_chunk(
     *,
     index: int = 0,
     start: int = 0,
-    windows: tuple[Span, ...] | None = None,
+    pauses: tuple[int, ...] | None = None,
     speech: tuple[Span, ...] | None = None,
 ) -> AudioChunk:
-    """A chunk of ``samples`` that begins at sample ``start`` of its file; windows of 20 s."""
+    """A chunk of ``samples`` that begins at sample ``start`` of its file; a pause every 20 s."""
     length = len(samples)
-    size = 20 * SAMPLE_RATE_HZ
-    tiled = windows or tuple(Span(at, min(at + size, length)) for at in range(0, length, size))
+    positions = (
+        range(20 * SAMPLE_RATE_HZ, length, 20 * SAMPLE_RATE_HZ) if pauses is None else pauses
+    )
     planned = PlannedChunk(
         index=index,
         span=Span(start, start + length),
-        windows=tuple(window.shifted(start) for window in tiled),
+        pauses=tuple(
+            Pause(start + at, 0, level_dbfs=-120.0, surroundings_dbfs=-20.0) for at in positions
+        ),
         loudness_dbfs=-70.0,
         forced=False,
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Event, Lock
 
-from stretto.contexts.core.audio import Span
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import Cancelled, EngineFailure, TransientEngineFailure
 from stretto.contexts.core.identifiers import AudioHash, Language
 from stretto.contexts.core.recognition import (
@@ -20,8 +20,10 @@ from stretto.contexts.core.recognition import (
 from stretto.contexts.core.transcript import Segment, Word
 from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
 from stretto.contexts.processing.ports import ResultCache
+from stretto.contexts.processing.windows import lay_windows
 
 ENGLISH = Language("en")
+WINDOW = 20 * SAMPLE_RATE_HZ
 PATIENCE_S = 20.0
 """How long a held call waits for its release before the test is given up."""
 
@@ -128,7 +130,7 @@ class MemoryEngine:
         report: Callable[[float], None],
     ) -> Recognition:
         segments, speech_s, recalled_s = [], 0.0, 0.0
-        for window in chunk.windows:
+        for window in lay_windows(chunk, WINDOW):
             cancel.raise_if_cancelled()
             heard = [s for s in chunk.speech or () if s.start < window.end and s.end > window.start]
             if heard:

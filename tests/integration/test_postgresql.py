@@ -1,4 +1,4 @@
-"""A pool under a rush, a server that dies and comes back, and every kind of bad news in words."""
+"""A pool under a rush, a server that dies and comes back, and transactions on it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from stretto.contexts.core.errors import (
-    InvalidOption,
     StorageBusy,
-    StorageFull,
     StorageUnavailable,
     StrettoError,
 )
 from stretto.contexts.database.adapters.postgresql import PostgresDatabase
-from stretto.contexts.database.adapters.postgresql_errors import translate
 from stretto.contexts.database.model import ConnectionString
 from tests.servers import Server, opened
 
@@ -41,13 +37,6 @@ def pool_of(
     database = opened(address, **given)
     assert isinstance(database, PostgresDatabase)
     return database
-
-
-def trouble_with(database: PostgresDatabase) -> StrettoError:
-    with pytest.raises(StrettoError) as caught, database.read() as connection:
-        connection.execute(ONE)
-    database.close()
-    return caught.value
 
 
 # -- the pool
@@ -248,82 +237,3 @@ def test_a_lock_that_is_never_given_back_ends_in_busy(address: ConnectionString)
     done.set()
     thread.join()
     database.close()
-
-
-# -- bad news
-
-
-def test_a_server_that_is_down_is_named_without_its_password() -> None:
-    down = ConnectionString(
-        user="me", password="geheim", host="127.0.0.1", port=1, database="stretto"
-    )
-    trouble = trouble_with(pool_of(down))
-    assert isinstance(trouble, StorageUnavailable)
-    assert "cannot be reached" in trouble.message
-    assert "me:***@127.0.0.1:1/stretto" in trouble.message
-    assert "geheim" not in trouble.message
-    assert "Start the server" in trouble.message
-
-
-def test_a_wrong_password_is_called_that(server: Server) -> None:
-    if server.folder is None:
-        pytest.skip("needs a server of ours, with a user that has a password")
-    server.run("DROP ROLE IF EXISTS guarded")
-    server.run("CREATE ROLE guarded LOGIN PASSWORD 'right'")
-    wrong = replace(server.address, user="guarded", password="wrong-secret")
-    trouble = trouble_with(pool_of(wrong))
-    assert "refuses the user or password" in trouble.message
-    assert "wrong-secret" not in repr(trouble)
-
-
-def test_a_database_that_does_not_exist_is_called_that(server: Server) -> None:
-    trouble = trouble_with(pool_of(replace(server.address, database="no_such_place")))
-    assert "does not exist. Create it" in trouble.message
-
-
-def test_a_user_without_rights_is_told_so(address: ConnectionString, server: Server) -> None:
-    server.run("DROP ROLE IF EXISTS stranger")
-    server.run("CREATE ROLE stranger LOGIN")
-    database = pool_of(replace(address, user="stranger"))
-    with pytest.raises(StorageUnavailable, match="Grant it the rights"), database.read() as c:
-        c.execute("SELECT count(*) FROM transcript")
-    database.close()
-
-
-@pytest.mark.parametrize(
-    ("state", "kind", "words"),
-    [
-        ("53100", StorageFull, "Free some space"),
-        ("53300", StorageBusy, "max_connections"),
-        ("57P01", StorageUnavailable, "Try again when it is up"),
-        ("40P01", StorageBusy, "Try again"),
-        ("57014", StorageBusy, "took longer"),
-        ("25006", StorageUnavailable, "read-only"),
-        ("XX001", StorageUnavailable, "damaged"),
-        ("58030", StorageUnavailable, "disk"),
-    ],
-)
-def test_what_the_server_says_becomes_a_sentence(
-    state: str, kind: type[StrettoError], words: str
-) -> None:
-    cause = psycopg.errors.lookup(state)("a message of the server")
-    ours = translate(sa.exc.DBAPIError("SELECT 1", {}, cause), "postgresql+psycopg://db/x")
-    assert type(ours) is kind
-    assert words in ours.message
-
-
-URLS = [
-    "mysql://me:geheim@db/x",
-    "postgresql+asyncpg://me:geheim@db/x",
-    "geheim",
-    "postgresql://me:geheim@db",
-    "postgresql://me:geheim@db:notaport/x",
-    "postgresql://me:geheim@[::1/x",
-]
-
-
-@pytest.mark.parametrize("url", URLS)
-def test_a_wrong_address_is_refused_without_repeating_its_password(url: str) -> None:
-    with pytest.raises(InvalidOption, match="STRETTO_DATABASE_URL") as caught:
-        ConnectionString.parse(url)
-    assert "geheim" not in caught.value.message or url == "geheim"

@@ -1,14 +1,17 @@
-"""Slow statements of the embedded database are noted while it works, and kept when it is closed."""
+"""Slow statements of the embedded database are noted while it works, and kept now and then."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from stretto.bootstrap import build, build_advisers
+from stretto.bootstrap import build, build_advisers, build_database
+from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.database.adapters.sqlite_watch import MOST_NOTED, SlowRuns
 from stretto.settings import Settings
 
@@ -79,12 +82,55 @@ def test_what_was_slow_in_one_run_of_the_program_is_advised_about_in_the_next(
             connection.execute(SLOW.replace("20000", "200000")).fetchone()
     with build_advisers(settings) as advisers:
         shapes = {slow.shape: slow for slow, _ in advisers.optimizer.advise()}
-    slow = shapes[
-        "with recursive n (i) as (select ? union all select i + ? from n where i < ?) "
-        "select count (*) from n"
-    ]
+    slow = shapes[SHAPE]
     assert slow.rows == 1
     assert slow.site.startswith(__name__)
+
+
+SHAPE = (
+    "with recursive n (i) as (select ? union all select i + ? from n where i < ?) "
+    "select count (*) from n"
+)
+
+
+def remembered(settings: Settings) -> int:
+    """How often the slow statement ran, as far as the next process would know."""
+    with build_advisers(settings) as advisers:
+        return sum(slow.count for slow, _ in advisers.optimizer.advise() if slow.shape == SHAPE)
+
+
+def test_a_process_that_is_killed_loses_no_more_than_its_last_seconds(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", slow_query_ms=1)
+    slow = SlowStatements(settings, every_s=0.05)
+    database = build_database(settings, slow=slow.runs)
+    for count in (1, 2):  # the second time it is noted again
+        with database.write() as connection:  # nobody else can write yet
+            connection.execute(SLOW.replace("20000", "200000")).fetchone()
+            time.sleep(0.1)
+        deadline = time.monotonic() + 20
+        while remembered(settings) < count and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert remembered(settings) == count
+    slow.close()
+    assert remembered(settings) == 2
+    database.close()
+
+
+def test_no_thread_waits_while_nothing_is_slow_and_after_the_end(tmp_path: Path) -> None:
+    before = threading.active_count()
+    settings = Settings(home=tmp_path / "home", slow_query_ms=50)
+    slow = SlowStatements(settings, every_s=600)
+    slow.runs.heard("SELECT 1", 0.01)
+    assert threading.active_count() == before
+    slow.runs.heard("SELECT 1", 0.09)
+    slow.runs.heard("SELECT 1", 0.09)
+    assert threading.active_count() == before + 1
+    slow.close()
+    slow.runs.heard("SELECT 1", 0.09)
+    deadline = time.monotonic() + 20
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() == before
 
 
 def test_trouble_with_advice_spoils_nothing(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import metadata, util
+from threading import Event
 from typing import TYPE_CHECKING, Final
 
 from stretto.application import Application, Archive
@@ -12,7 +13,6 @@ from stretto.bootstrap.advice import (
     advisers_of,
     build_advisers,
     load_together,
-    remember,
     watch_statements,
 )
 from stretto.bootstrap.clock import now
@@ -26,12 +26,18 @@ from stretto.bootstrap.database import (
     upgrade,
 )
 from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
-from stretto.contexts.core.events import TranscriptDeleted
+from stretto.contexts.core.events import (
+    FileProcessingCompleted,
+    JobCancelled,
+    JobCompleted,
+    JobFailed,
+    TranscriptDeleted,
+)
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
@@ -51,6 +57,8 @@ from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
@@ -77,6 +85,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
+ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
+"""After these, what was written to the outbox is delivered."""
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -85,19 +95,22 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """
     events = EventBus()
-    slow = SlowRuns(settings.slow_query_ms)
-    database = build_database(settings, slow=slow)
+    slow, due = SlowStatements(settings), Event()
+    database = build_database(settings, slow=slow.runs, left_behind=due.set)
+    outbox = OutboxWriter(wrote=due.set)
     caching = LaterCache(settings, database, events)
     cache = caching if use_cache else NoCache()
-    transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
-    archive = _archive(settings, database, slow, events=events, caching=caching)
+    relay = build_relay(database, caching, due)
+    archive = _archive(database, slow, relay, caching, events=events)
+    for end in ENDS_OF_WORK:
+        events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
         reader=PyAvReader(),
         detector=build_detector(),
         engine=build_engine(settings, cache),
         cache=cache,
-        transcripts=transcripts,
+        transcripts=SqlTranscriptStore(database, outbox=outbox),
         sizer=DynamicChunkSizer(),
         orchestrator=ParallelOrchestrator(concurrency),
         concurrency=concurrency,
@@ -114,7 +127,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         processing=processing,
         jobs=ProcessingJobs(
             processing,
-            store=SqlJobStore(database, outbox=OutboxWriter(), clock=now),
+            store=SqlJobStore(database, outbox=outbox, clock=now),
             publish=events.publish,
             clock=now,
         ),
@@ -128,45 +141,51 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
 
 def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
     """What was kept, without the means to make more of it; closing it closes the database."""
-    slow = SlowRuns(settings.slow_query_ms)
-    database = database or build_database(settings, slow=slow)
+    slow, due = SlowStatements(settings), Event()
+    database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
     caching = LaterCache(settings, database, events)
-    return _archive(settings, database, slow, events=events, caching=caching)
+    relay = build_relay(database, caching, due)
+    return _archive(database, slow, relay, caching, events=events)
 
 
 def _archive(
-    settings: Settings,
     database: Database,
-    slow: SlowRuns,
+    slow: SlowStatements,
+    relay: OutboxRelay,
+    caching: LaterCache,
     *,
     events: EventBus,
-    caching: LaterCache,
 ) -> Archive:
+    outbox = OutboxWriter(wrote=relay.due.set)
+
+    def shut_down() -> None:
+        with ExitStack() as afterwards:
+            for close in (database.close, slow.close, caching.close):  # the last one first
+                afterwards.callback(close)
+            deliver(relay)
+
     return Archive(
-        transcripts=SqlTranscriptStore(database, outbox=OutboxWriter()),
-        library=SqlTranscriptLibrary(database, outbox=OutboxWriter(), clock=now),
+        transcripts=SqlTranscriptStore(database, outbox=outbox),
+        library=SqlTranscriptLibrary(database, outbox=outbox, clock=now),
         words=SqlTranscriptSearch(database),
         publish=events.publish,
-        deliver=build_relay(database, caching).run_once,
-        shut_down=lambda: _shut_down(settings, database, slow, caching),
+        deliver=relay.run_if_due,
+        shut_down=shut_down,
     )
 
 
-def _shut_down(settings: Settings, database: Database, slow: SlowRuns, caching: LaterCache) -> None:
-    """Close the cache and the database; what was slow in it is kept for ``stretto db advise``."""
-    caching.close()
+def deliver(relay: OutboxRelay) -> None:
+    """What was written, if anything was. The work is done: trouble here is no trouble with it."""
     try:
-        remember(settings, slow)
-    except StrettoError as error:  # advice about the work must never spoil the work
-        logger.info("Slow statements were not remembered. %s", error)
+        relay.run_if_due()
+    except StrettoError as error:
+        logger.info("Events wait in the outbox for the next start. %s", error)
     except Exception:
-        logger.exception("Slow statements were not remembered.")
-    finally:
-        database.close()
+        logger.exception("Events wait in the outbox for the next start.")
 
 
-def build_relay(database: Database, caching: LaterCache) -> OutboxRelay:
+def build_relay(database: Database, caching: LaterCache, due: Event) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
     outbox = SqlOutbox(database)
 
@@ -177,7 +196,9 @@ def build_relay(database: Database, caching: LaterCache) -> OutboxRelay:
             caching.management().invalidate(Selection(source=event.event.file_hash))
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
-    return OutboxRelay(outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now)
+    return OutboxRelay(
+        outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now, due=due
+    )
 
 
 def build_detector() -> SpeechDetector:

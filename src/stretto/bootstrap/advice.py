@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import build_database, build_engine_of_database, place_of
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.database.adapters.sqlite_watch import SlowRuns
-from stretto.contexts.database.model import Dialect
 from stretto.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,36 +86,6 @@ def advisers_of(
         loading=N1QueryEliminator(store=store, now=now),
         close=engine.dispose,
     )
-
-
-def remember(settings: Settings, slow: SlowRuns) -> None:
-    """Keep what was slow for ``stretto db advise``. Raises StorageUnavailable."""
-    runs = list(slow.taken())
-    if not runs:  # almost always; only now it is worth to import what writes them down
-        return
-    from stretto.contexts.database.observations import CallSite, ObservedStatement
-    from stretto.contexts.database.shapes import shape
-    from stretto.contexts.database.statements import explainable
-
-    dialect = Dialect.POSTGRESQL if settings.database_address else Dialect.SQLITE
-    runs = [run for run in runs if run.site and explainable(run.statement, dialect)]
-    if not runs:  # the beginning and end of a transaction on a slow disk, and the like
-        return
-    with build_advisers(settings) as advisers:
-        for run in runs:
-            assert run.site is not None
-            module, function, line = run.site
-            observed = ObservedStatement(
-                unit=0,
-                statement=run.statement,
-                shape=shape(run.statement, dialect),
-                arguments=0,
-                duration_ms=run.duration_ms,
-                rows=run.rows or None,
-                site=CallSite(module=module, function=function, line=line),
-            )
-            advisers.optimizer.statement_ran(observed)
-        advisers.flush()
 
 
 def load_together(sessions: sessionmaker[Session], advisers: Advisers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Union
 
 from stretto.contexts.database.adapters.schema import SchemaGuard
@@ -26,19 +27,21 @@ def build_database(
     *,
     upgrading: bool = False,
     slow: SlowRuns | None = None,
+    left_behind: Callable[[], object] = lambda: None,
 ) -> Database:
     """The database of ``settings``; nothing is opened before its first use.
 
     A SQLite file is brought up to date by then; a PostgreSQL only when it is ``upgrading``.
-    ``slow`` notes the statements that took long.
+    ``slow`` notes the statements that took long; ``left_behind`` is called when the first use finds
+    events in the outbox.
     """
     if settings.database_address is None:
-        guard = build_guard(settings, upgrading=True)
+        guard = build_guard(settings, upgrading=True, left_behind=left_behind)
         kind = slow.connection_class() if slow else sqlite3.Connection
         return SqliteDatabase(settings.database_path, prepare=guard, connection_class=kind)
     from stretto.contexts.database.adapters.postgresql import PostgresDatabase
 
-    guard = build_guard(settings, upgrading=upgrading)
+    guard = build_guard(settings, upgrading=upgrading, left_behind=left_behind)
     return PostgresDatabase(
         build_pool(settings),
         place=place_of(settings),
@@ -47,13 +50,16 @@ def build_database(
     )
 
 
-def build_guard(settings: Settings, *, upgrading: bool) -> SchemaGuard:
+def build_guard(
+    settings: Settings, *, upgrading: bool, left_behind: Callable[[], object] = lambda: None
+) -> SchemaGuard:
     """Looks at the tables before anything else does."""
     return SchemaGuard(
         revisions=REVISIONS,
         dialect=Dialect.POSTGRESQL if settings.database_address else Dialect.SQLITE,
         place=place_of(settings),
         upgrade=(lambda: upgrade_database(settings)) if upgrading else None,
+        left_behind=left_behind,
     )
 
 
@@ -117,9 +123,19 @@ def look_at_database(settings: Settings) -> str:
             revision = guard.recorded(connection) or "of version 0.1"
             if settings.database_address or guard.state(connection) is SchemaState.NEWER:
                 guard(connection)
+            pool = "" if isinstance(database, SqliteDatabase) else f", {_pool_of(database)}"
     finally:
         database.close()
-    return f"{'PostgreSQL' if settings.database_address else 'SQLite'}, {place}, tables {revision}"
+    kind = "SQLite" if settings.database_address is None else "PostgreSQL"
+    return f"{kind}, {place}, tables {revision}{pool}"
+
+
+def _pool_of(database: PostgresDatabase) -> str:
+    metrics = database.pool.metrics()
+    return (
+        f"{metrics.size.minimum} to {metrics.size.limit} connections, one lent after "
+        f"{1000 * metrics.longest_wait_s:.0f} ms"
+    )
 
 
 def place_of(settings: Settings) -> str:

@@ -26,7 +26,7 @@ Answer = tuple[PlannedChunk, Recognition]
 def a_planned(index: int, start_s: float, end_s: float, *, forced: bool = False) -> PlannedChunk:
     span = Span(round(start_s * SAMPLE_RATE_HZ), round(end_s * SAMPLE_RATE_HZ))
     return PlannedChunk(
-        index=index, span=span, windows=(span,), loudness_dbfs=-50.0 - index, forced=forced
+        index=index, span=span, pauses=(), loudness_dbfs=-50.0 - index, forced=forced
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,21 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stretto.contexts.core.audio import BYTES_PER_SECOND, SAMPLE_RATE_HZ, Span
+from stretto.contexts.processing.cuts import natural_cuts
 from stretto.contexts.processing.cutting import cut
 from stretto.contexts.processing.model import (
     MEGABYTE,
     ChunkSize,
+    Pause,
     PlannedChunk,
     Samples,
     SizeDecision,
 )
-from stretto.contexts.processing.pauses import Pause
-from stretto.contexts.processing.planning import (
-    WINDOW_MAXIMUM,
-    ChunkPlanner,
-    lay_windows,
-    natural_cuts,
-)
+from stretto.contexts.processing.planning import ChunkPlanner
 from tests.fakes.audio import MemoryStream, silence, speechlike, tone
 
 TEN_MEGABYTES = SizeDecision(
@@ -49,17 +44,15 @@ def plan(
 
 
 def assert_tiles(chunks: Sequence[PlannedChunk], length: int) -> None:
-    """Chunks tile the recording, windows tile the chunks, and none is longer than allowed."""
+    """Chunks tile the recording, pauses lie inside them, and none is longer than allowed."""
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
     edges = [0, *(chunk.span.end for chunk in chunks)]
     assert [chunk.span.start for chunk in chunks] == edges[:-1]
     assert edges[-1] == length
     for chunk in chunks:
         assert 0 < len(chunk.span) <= TEN_MEGABYTES.maximum_s * SAMPLE_RATE_HZ
-        inner = [chunk.span.start, *(window.end for window in chunk.windows)]
-        assert [window.start for window in chunk.windows] == inner[:-1]
-        assert inner[-1] == chunk.span.end
-        assert all(0 < len(window) <= WINDOW_MAXIMUM for window in chunk.windows)
+        positions = [chunk.span.start, *(p.position for p in chunk.pauses), chunk.span.end]
+        assert positions == sorted(set(positions))
 
 
 def hash_of(samples: Samples, span: Span) -> str:
@@ -68,10 +61,6 @@ def hash_of(samples: Samples, span: Span) -> str:
 
 def chunk_hashes(samples: Samples, chunks: Sequence[PlannedChunk]) -> list[str]:
     return [hash_of(samples, chunk.span) for chunk in chunks]
-
-
-def window_hashes(samples: Samples, chunks: Sequence[PlannedChunk]) -> list[str]:
-    return [hash_of(samples, window) for chunk in chunks for window in chunk.windows]
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +73,9 @@ def planned(talk: Samples) -> list[PlannedChunk]:
     return plan(talk)
 
 
-def test_chunks_tile_the_recording_and_windows_tile_the_chunks(talk, planned) -> None:
+def test_chunks_tile_the_recording(talk, planned) -> None:
     assert_tiles(planned, len(talk))
     assert len(planned) >= 4
-    assert all(len(window) <= 30 * SAMPLE_RATE_HZ for c in planned for window in c.windows)
 
 
 def test_a_talk_is_cut_in_its_pauses(talk, planned) -> None:
@@ -96,17 +84,6 @@ def test_a_talk_is_cut_in_its_pauses(talk, planned) -> None:
         around = talk[chunk.span.end - 800 : chunk.span.end + 800].astype(float)
         assert np.sqrt(np.mean(around**2)) < 100
         assert chunk.loudness_dbfs < -45.0
-
-
-def test_windows_are_not_cut_into_words_either(talk, planned) -> None:
-    cuts = [window.end for chunk in planned for window in chunk.windows[:-1]]
-    levels = [np.sqrt(np.mean(talk[at - 800 : at + 800].astype(float) ** 2)) for at in cuts]
-    assert np.mean(np.array(levels) < 100) > 0.95
-
-
-def test_windows_are_few(planned) -> None:
-    windows = [window for chunk in planned for window in chunk.windows]
-    assert np.mean([len(w) for w in windows]) > 0.7 * WINDOW_MAXIMUM
 
 
 @pytest.mark.parametrize("block", [3_333, SAMPLE_RATE_HZ, 123_457, 10**9])
@@ -135,25 +112,19 @@ def _with_ten_minutes_more(talk: Samples) -> Samples:
     "edit",
     [_without_seven_seconds, _with_an_intro, _with_a_minute_inserted, _with_ten_minutes_more],
 )
-def test_an_edit_changes_two_chunks_at_most_and_few_windows(talk, planned, edit) -> None:
+def test_an_edit_changes_two_chunks_at_most(talk, planned, edit) -> None:
     edited = edit(talk)
     again = plan(edited)
     assert_tiles(again, len(edited))
     new_chunks = set(chunk_hashes(edited, again))
     kept = [h in new_chunks for h in chunk_hashes(talk, planned)]
     assert sum(kept) >= len(kept) - 2
-    new_windows = set(window_hashes(edited, again))
-    windows_kept = [h in new_windows for h in window_hashes(talk, planned)]
-    assert sum(windows_kept) >= len(windows_kept) * (len(kept) - 2) / len(kept)
-    # An edit re-lays the windows of the blocks it touches: two minutes of sound on either side.
-    assert len(windows_kept) - sum(windows_kept) <= 16
 
 
 @pytest.mark.parametrize("count", [1, 2, 160, 1_600, 3_200, 3_201, SAMPLE_RATE_HZ])
-def test_a_moment_is_one_chunk_with_one_window(count: int) -> None:
+def test_a_moment_is_one_chunk(count: int) -> None:
     (chunk,) = plan(np.full(count, 1_000, dtype=np.int16))
     assert chunk.span == Span(0, count)
-    assert chunk.windows == (Span(0, count),)
 
 
 def test_nothing_is_no_chunk() -> None:
@@ -233,8 +204,7 @@ def test_the_pieces_that_are_cut_are_the_recording_and_carry_their_hash(talk) ->
     assert np.array_equal(np.concatenate([chunk.samples for chunk in chunks]), samples)
     for chunk in chunks:
         assert chunk.audio.value == hash_of(samples, chunk.span)
-        assert chunk.windows[0].start == 0
-        assert chunk.windows[-1].end == len(chunk.samples)
+        assert all(0 < pause.position < len(chunk.samples) for pause in chunk.pauses)
 
 
 def a_pause(position: int, loudness: int) -> Pause:
@@ -276,18 +246,3 @@ def test_natural_cuts_are_what_their_definition_says(
 ) -> None:
     found = natural_cuts(given_pauses, reach, certain, at_end=at_end)
     assert found == natural_by_definition(given_pauses, reach, certain, at_end=at_end)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 400), st.integers(-120, 0)), max_size=60))
-def test_windows_tile_whatever_the_pauses_are(steps: list[tuple[int, int]]) -> None:
-    start, at, found = 1_000_000, 1_000_000, []
-    for tenths, level in steps:
-        at += tenths * SAMPLE_RATE_HZ // 10
-        found.append(Pause(at, level + 120, level_dbfs=float(level), surroundings_dbfs=-20.0))
-    span = Span(start, at + 7_777)
-    windows = lay_windows(span, found)
-    assert windows[0].start == span.start
-    assert windows[-1].end == span.end
-    assert all(a.end == b.start for a, b in pairwise(windows))
-    assert all(0 < len(window) <= WINDOW_MAXIMUM for window in windows)

@@ -25,7 +25,7 @@ def an_id(index: int) -> ChunkId:
 def a_planned(index: int) -> PlannedChunk:
     length = int(CHUNK_S * SAMPLE_RATE_HZ)
     span = Span(index * length, (index + 1) * length)
-    return PlannedChunk(index=index, span=span, windows=(span,), loudness_dbfs=-60.0, forced=False)
+    return PlannedChunk(index=index, span=span, pauses=(), loudness_dbfs=-60.0, forced=False)
 
 
 def assert_never_falls(seen: list[ProcessingProgress]) -> None:

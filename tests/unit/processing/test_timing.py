@@ -22,7 +22,6 @@ from stretto.contexts.processing.adapters.whisper.vocabulary import WordTokens
 CANDIDATE = Candidate(
     tokens=(1,), text="x", log_probability=-0.2, no_speech_probability=0.1, temperature=0.4
 )
-WHOLE = Span(0, 30 * SAMPLE_RATE_HZ)
 
 
 def speech(*edges_s: tuple[float, float]) -> tuple[Span, ...]:
@@ -116,25 +115,24 @@ def test_a_segment_ends_at_a_full_stop_even_inside_quotation_marks() -> None:
         said(" nodded.", 1.2, 2),
         said(" Go", 2, 3),
     ]
-    segments = segments_of(words, CANDIDATE, WHOLE)
+    segments = segments_of(words, CANDIDATE)
     assert [segment.text for segment in segments] == ["“Yes.”", "He nodded.", "Go"]
 
 
 def test_a_segment_ends_at_a_long_pause() -> None:
     words = [said(" one", 0, 1), said(" two", 1.7, 2), said(" three", 2.9, 3)]
-    assert [s.text for s in segments_of(words, CANDIDATE, WHOLE)] == ["one two", "three"]
+    assert [s.text for s in segments_of(words, CANDIDATE)] == ["one two", "three"]
 
 
 def test_no_segment_grows_too_long() -> None:
     words = [said(" on", at * 0.5, at * 0.5 + 0.5) for at in range(60)]
-    segments = segments_of(words, CANDIDATE, WHOLE)
+    segments = segments_of(words, CANDIDATE)
     assert all(s.end - s.start <= LONGEST_SEGMENT_S for s in segments)
     assert [w.text for s in segments for w in s.words] == [w.text for w in words]
 
 
-def test_times_become_those_of_the_chunk_and_the_marks_of_the_decoding_are_kept() -> None:
-    offset = Span(10 * SAMPLE_RATE_HZ, 20 * SAMPLE_RATE_HZ)
-    (segment,) = segments_of([said(" Hi", 0.5, 1.0)], CANDIDATE, offset)
+def test_a_segment_has_the_marks_of_its_decoding() -> None:
+    (segment,) = segments_of([said(" Hi", 10.5, 11.0)], CANDIDATE)
     assert (segment.start, segment.end, segment.text) == (10.5, 11.0, "Hi")
     assert segment.words == (said(" Hi", 10.5, 11.0),)
     assert segment.average_log_probability == -0.2
@@ -143,4 +141,4 @@ def test_times_become_those_of_the_chunk_and_the_marks_of_the_decoding_are_kept(
 
 
 def test_no_words_are_no_segment() -> None:
-    assert segments_of([], CANDIDATE, WHOLE) == ()
+    assert segments_of([], CANDIDATE) == ()

@@ -21,7 +21,7 @@ def test_constants_operators_and_domains_arrive() -> None:
     weight = dice.standard_normal((3, 200), np.float32)
     y = graph.node("MatMul", "x", graph.constant(weight))
     model = graph.model(
-        inputs={"x": ["rows", 3]}, output=graph.node("QuickGelu", y, domain=MICROSOFT, alpha=1.0)
+        inputs={"x": ["rows", 3]}, outputs=[graph.node("QuickGelu", y, domain=MICROSOFT, alpha=1.0)]
     )
     for rows in (1, 4):
         x = dice.standard_normal((rows, 3), np.float32)
@@ -32,6 +32,6 @@ def test_constants_operators_and_domains_arrive() -> None:
 def test_lists_and_fractions_are_attributes_too() -> None:
     graph = Graph()
     y = graph.node("Transpose", "x", perm=[1, 0])
-    model = graph.model(inputs={"x": ["a", "b"]}, output=graph.node("LeakyRelu", y, alpha=0.25))
+    model = graph.model(inputs={"x": ["a", "b"]}, outputs=[graph.node("LeakyRelu", y, alpha=0.25)])
     x = np.array([[1, -2, 300]], np.float32)
     assert np.array_equal(run(model, x=x), [[1], [-0.5], [300]])

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event, Lock
 from typing import Final
 
 from stretto.contexts.core.events import DomainEvent
@@ -15,6 +16,9 @@ from stretto.contexts.database.ports import Outbox, Receipts
 
 PAGE: Final = 200
 LEASE_S: Final = 30.0
+MOST_IN_ONE_RUN: Final = 5000
+"""A longer backlog is for the runs after: nobody's work ends minutes late because of it."""
+
 KEPT_FOR_S: Final = 7 * 24 * 3600.0
 """So long an event that was delivered, and who has heard of it, is remembered."""
 
@@ -38,7 +42,8 @@ class OutboxRelay:
 
     A consumer that raises gets the event again in the next run, and the later events of that
     stream wait for it; other streams go on. After a crash an event may come twice: a consumer
-    that minds remembers its id.
+    that minds remembers its id. ``due`` is set by whoever writes an event, and by whoever finds
+    one that an earlier process did not live to deliver.
     """
 
     outbox: Outbox
@@ -46,26 +51,46 @@ class OutboxRelay:
     subscriptions: tuple[Subscription, ...]
     clock: Callable[[], Timestamp]
     holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    due: Event = field(default_factory=Event)
+    most: int = MOST_IN_ONE_RUN
+    _turn: Lock = field(default_factory=Lock)
+
+    def run_if_due(self) -> int:
+        """As ``run_once``; without a single statement when no event may wait."""
+        with self._turn:  # threads of one process have the same lease
+            if not self.due.is_set():
+                return 0
+            self.due.clear()
+            try:
+                return self.run_once()
+            except BaseException:
+                self.due.set()
+                raise
 
     def run_once(self) -> int:
-        """Deliver what waits now. Returns how many events are done with; 0 without the lease."""
-        done, after = 0, 0
+        """Deliver what waits now, ``most`` at most. Returns how many events are done with; 0
+        without the lease."""
+        done, seen, after = 0, 0, 0
         stuck: set[str] = set()
         held = False
-        while self.outbox.lease(self.holder, now=self.clock(), seconds=LEASE_S):
+        while (room := self.most - seen) > 0 and self._leased(LEASE_S):
             held = True
-            page = self.outbox.waiting(after=after, limit=PAGE)
+            page = self.outbox.waiting(after=after, limit=min(PAGE, room))
             if not page:
                 break
             delivered = [event.number for event in page if self._deliver(event, stuck)]
             self.outbox.delivered(delivered, now=self.clock())
             done += len(delivered)
+            seen += len(page)
             after = page[-1].number
         if held:
-            self.outbox.lease(self.holder, now=self.clock(), seconds=0.0)
+            self._leased(0.0)
         if done:
             self.outbox.prune(before=Timestamp(self.clock().unix_s - KEPT_FOR_S))
         return done
+
+    def _leased(self, seconds: float) -> bool:
+        return self.outbox.lease(self.holder, now=self.clock(), seconds=seconds)
 
     def _deliver(self, event: OutboxEvent, stuck: set[str]) -> bool:
         """Whether everybody has heard of it; otherwise its stream is stuck for this run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,9 @@ Samples = npt.NDArray[np.int16]
 """One-dimensional 16-bit samples at 16 kHz, mono."""
 
 MEGABYTE: Final = 1_000_000
+
+CLEAR_PAUSE_DB: Final = 6.0
+SILENCE_DBFS: Final = -60.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,16 +84,40 @@ class ProcessingStrategy:
     retries_per_chunk: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A quiet point: its sample, its loudness (lower is quieter), and two levels in dB.
+
+    ``loudness`` weighs the mean power of the 0.2 s, 1.5 s and 12 s around it 64 : 8 : 1. The two
+    wider sums decide between pauses that are equally quiet, as in a recording whose pauses are
+    digital silence: the longer pause wins.
+    """
+
+    position: int
+    loudness: int
+    level_dbfs: float
+    surroundings_dbfs: float
+
+    def shifted(self, samples: int) -> Pause:
+        return replace(self, position=self.position + samples)
+
+    @property
+    def clear(self) -> bool:
+        """Whether it stands out from the sound around it, or is silence by any measure."""
+        drop_db = self.surroundings_dbfs - self.level_dbfs
+        return self.level_dbfs < SILENCE_DBFS or drop_db >= CLEAR_PAUSE_DB
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedChunk:
-    """A span of the file between two cuts, and the windows that tile it (both in file samples).
+    """A span of the file between two cuts, and the pauses inside it (both in file samples).
 
     ``loudness_dbfs`` and ``forced`` describe the cut at the chunk's end (see core Seam).
     """
 
     index: int
     span: Span
-    windows: tuple[Span, ...]
+    pauses: tuple[Pause, ...]
     loudness_dbfs: float
     forced: bool
 
@@ -99,9 +126,9 @@ class PlannedChunk:
 class AudioChunk:
     """A span of decoded audio with its own content hash.
 
-    ``windows`` tile the chunk and ``speech`` lies inside it, both in samples from the chunk's
-    start; ``speech`` is None until it was looked for. ``samples`` has ``len(planned.span)`` items
-    and must not be written to; ``source`` is the file they came from.
+    ``pauses`` and ``speech`` lie inside it, both in samples from the chunk's start; ``speech`` is
+    None until it was looked for. ``samples`` has ``len(planned.span)`` items and must not be
+    written to; ``source`` is the file they came from.
     """
 
     planned: PlannedChunk
@@ -119,8 +146,8 @@ class AudioChunk:
         return self.planned.span
 
     @property
-    def windows(self) -> tuple[Span, ...]:
-        return tuple(w.shifted(-self.span.start) for w in self.planned.windows)
+    def pauses(self) -> tuple[Pause, ...]:
+        return tuple(p.shifted(-self.span.start) for p in self.planned.pauses)
 
     @property
     def duration_s(self) -> float:

@@ -10,14 +10,13 @@ pauses, wherever in a file it stands and however the file was read.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ
-from stretto.contexts.processing.model import Samples
+from stretto.contexts.processing.model import Pause, Samples
 
 NARROW: Final = SAMPLE_RATE_HZ // 5
 WIDE: Final = SAMPLE_RATE_HZ * 3 // 2
@@ -30,29 +29,6 @@ MAKESHIFT_AFTER: Final = SAMPLE_RATE_HZ * 10
 all the same, so that even such a recording can be cut while it is read."""
 
 FULL_SCALE: Final = 32768.0
-CLEAR_PAUSE_DB: Final = 6.0
-SILENCE_DBFS: Final = -60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A quiet point: its sample, its loudness (lower is quieter), and two levels in dB.
-
-    ``loudness`` weighs the mean power of the 0.2 s, 1.5 s and 12 s around it 64 : 8 : 1. The two
-    wider sums decide between pauses that are equally quiet, as in a recording whose pauses are
-    digital silence: the longer pause wins.
-    """
-
-    position: int
-    loudness: int
-    level_dbfs: float
-    surroundings_dbfs: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether it stands out from the sound around it, or is silence by any measure."""
-        drop_db = self.surroundings_dbfs - self.level_dbfs
-        return self.level_dbfs < SILENCE_DBFS or drop_db >= CLEAR_PAUSE_DB
 
 
 class PauseFinder:

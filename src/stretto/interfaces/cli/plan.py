@@ -20,7 +20,7 @@ def plan_text(report: PlanReport) -> str:
     for chunk, cached in zip(report.chunks, report.cached, strict=True):
         lines.append(
             f"  {chunk.index:>4}  {clock(chunk.span.start_s):>8} - {clock(chunk.span.end_s):>8}  "
-            f"{len(chunk.windows):>3} windows  {_cut(chunk, last=chunk is report.chunks[-1])}"
+            f"{_cut(chunk, last=chunk is report.chunks[-1])}"
             f"{'  forced' if chunk.forced else ''}{'  cached' if cached else ''}"
         )
     lines.append(f"{known} of {len(report.chunks)} chunks are cached; {_estimate(report)}")
@@ -52,7 +52,6 @@ def plan_document(report: PlanReport) -> str:
                 {
                     "start": round(chunk.span.start_s, 3),
                     "end": round(chunk.span.end_s, 3),
-                    "windows": len(chunk.windows),
                     "loudness_dbfs": round(chunk.loudness_dbfs, 1),
                     "forced": chunk.forced,
                     "cached": cached,

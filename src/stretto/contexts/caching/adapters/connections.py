@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+Result = TypeVar("Result")
 
 
 class Connection(Protocol):
@@ -16,8 +18,8 @@ class Connection(Protocol):
 
 
 class Database(Protocol):
-    """Either of the two databases."""
+    """Either of the two databases; ``transact`` may do its work again after a conflict."""
 
     def read(self) -> AbstractContextManager[Connection]: ...
 
-    def write(self) -> AbstractContextManager[Connection]: ...
+    def transact(self, work: Callable[[Connection], Result], /) -> Result: ...

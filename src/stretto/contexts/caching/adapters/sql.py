@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -63,14 +64,13 @@ class SqlCacheStore:
         return entry
 
     def put(self, entry: CacheEntry) -> None:
-        with self._database.write() as connection:
-            connection.execute(_PUT, _row(entry, self._now()))
+        row = _row(entry, self._now())
+        self._database.transact(lambda c: c.execute(_PUT, row))
         if self._size_is_due(len(entry.value) + ENTRY_OVERHEAD_BYTES):
             self.trim()
 
     def delete(self, key: CacheKey) -> None:
-        with self._database.write() as connection:
-            connection.execute(_DELETE, {"key": key.value})
+        self._database.transact(lambda c: c.execute(_DELETE, {"key": key.value}))
 
     def delete_struck(self, invalidation: Invalidation) -> int:
         statement, values = _struck(invalidation)
@@ -86,14 +86,11 @@ class SqlCacheStore:
         excess += round(self._maximum_bytes * (1 - ROOM))
         removed = 0
         while excess > 0:
-            with self._database.write() as connection:
-                rows = connection.execute(_LEAST_USED, {"limit": IN_ONE_TRANSACTION}).fetchall()
-                going = _up_to(excess, rows)
-                connection.executemany(_DELETE, [{"key": key} for key, _ in going])
-            if not going:
+            count, size = self._database.transact(partial(_delete_least_used, excess))
+            if not count:
                 break
-            removed += len(going)
-            excess -= sum(size + ENTRY_OVERHEAD_BYTES for _, size in going)
+            removed += count
+            excess -= size
         return removed
 
     def most_used(self, limit: int) -> Sequence[RankedEntry]:
@@ -144,11 +141,19 @@ class SqlCacheStore:
     def _in_parts(self, delete: Callable[[Connection], int]) -> int:
         removed = 0
         while True:
-            with self._database.write() as connection:
-                part = delete(connection)
+            part = self._database.transact(delete)
             removed += part
             if part < IN_ONE_TRANSACTION:
                 return removed
+
+
+def _delete_least_used(excess: int, connection: Connection) -> tuple[int, int]:
+    """Some of the entries that were not used for longest, up to ``excess`` bytes: how many they
+    were, and their size."""
+    rows = connection.execute(_LEAST_USED, {"limit": IN_ONE_TRANSACTION}).fetchall()
+    going = _up_to(excess, rows)
+    connection.executemany(_DELETE, [{"key": key} for key, _ in going])
+    return len(going), sum(size + ENTRY_OVERHEAD_BYTES for _, size in going)
 
 
 def _delete_selected(connection: Connection, statement: str, values: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from stretto.contexts.caching.adapters.connections import Database
+from stretto.contexts.caching.adapters.connections import Connection, Database
 from stretto.contexts.caching.model import CacheKey, CacheLevel, Invalidation, Selection, Use
 from stretto.contexts.core.identifiers import FileHash, Timestamp
 
@@ -33,13 +33,15 @@ class SqlInvalidationRecords:
         return tuple(_invalidation(*row) for row in rows)
 
     def add(self, selection: Selection, *, at: Timestamp) -> Invalidation:
-        with self._database.write() as connection:
+        def added(connection: Connection) -> Invalidation:
             connection.execute(_COUNT)
             _, number = connection.execute(_NEWEST).fetchone()
             invalidation = Invalidation(number=number, at=at, selection=selection)
             connection.execute(_ADD, _row(invalidation))
             connection.execute(_FORGET, {"before": at.unix_s - REMEMBERED_S})
-        return invalidation
+            return invalidation
+
+        return self._database.transact(added)
 
 
 def _row(invalidation: Invalidation) -> dict[str, Any]:
@@ -83,9 +85,11 @@ class SqlUseRecords:
             {"level": u.level or "", "engine": u.engine, "count": u.count, "speech_s": u.speech_s}
             for u in sorted(uses, key=lambda u: (u.level or "", u.engine))
         ]
-        with self._database.write() as connection:
+        def added(connection: Connection) -> None:
             connection.executemany(_USED, hits)
             connection.executemany(_ADD_USE, rows)
+
+        self._database.transact(added)
 
     def totals(self) -> tuple[Use, ...]:
         with self._database.read() as connection:
@@ -107,15 +111,18 @@ class SqlLeases:
     def take(self, key: CacheKey, holder: str, *, seconds: float) -> bool:
         now_s = self._now().unix_s
         row = {"key": key.value, "holder": holder, "now": now_s, "until": now_s + seconds}
-        with self._database.write() as connection:
+        def taken(connection: Connection) -> bool:
             if not self._swept:
                 connection.execute(_SWEEP, {"before": now_s - ABANDONED_S})
-                self._swept = True
             return bool(connection.execute(_TAKE, row).rowcount == 1)
 
+        mine = self._database.transact(taken)
+        self._swept = True
+        return mine
+
     def release(self, key: CacheKey, holder: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(_RELEASE, {"key": key.value, "holder": holder})
+        which = {"key": key.value, "holder": holder}
+        self._database.transact(lambda c: c.execute(_RELEASE, which))
 
 
 _NEWEST: Final = "SELECT identity, invalidations FROM cache_state"

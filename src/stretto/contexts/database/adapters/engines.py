@@ -26,9 +26,10 @@ SESSION: Final = {
 
 
 def postgres_engine(address: ConnectionString, *, size: PoolSize) -> sa.Engine:
-    """Opens nothing yet. Raises InvalidOption when psycopg is not installed."""
+    """Opens nothing yet. Raises InvalidOption when psycopg is not installed, or does not take a
+    parameter of ``address``."""
     try:
-        import psycopg  # noqa: F401
+        import psycopg  # noqa: F401 - SQLAlchemy loads it by name
     except ImportError as cause:
         raise InvalidOption(
             "PostgreSQL needs a package that is not installed. "
@@ -36,6 +37,7 @@ def postgres_engine(address: ConnectionString, *, size: PoolSize) -> sa.Engine:
         ) from cause
     session = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
     given = dict(address.options)
+    _check_parameters(given)
     return sa.create_engine(
         sa.URL.create(
             "postgresql+psycopg",
@@ -60,6 +62,25 @@ def postgres_engine(address: ConnectionString, *, size: PoolSize) -> sa.Engine:
             "keepalives_idle": 30,
         },
     )
+
+
+def _check_parameters(given: dict[str, str]) -> None:
+    """What PostgreSQL's own library says of them; it looks at most values when it connects."""
+    from psycopg import Error
+    from psycopg.conninfo import make_conninfo
+
+    for name, value in given.items():
+        try:
+            make_conninfo("", **{name: value})
+        except Error as cause:
+            raise InvalidOption(
+                f"STRETTO_DATABASE_URL has a parameter {name[:64]!r} after its question mark that "
+                "PostgreSQL does not take. Correct it, or leave it away."
+            ) from cause
+    if not given.get("connect_timeout", "0").isdecimal():
+        raise InvalidOption(
+            "STRETTO_DATABASE_URL needs a whole number of seconds for connect_timeout."
+        )
 
 
 def sqlite_engine(database: SqliteDatabase) -> sa.Engine:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -16,19 +16,24 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.ports import DatabaseConnection
 
+Result = TypeVar("Result")
+
 logger = logging.getLogger(__name__)
 
 
 class Database(Protocol):
-    """Either of the two databases."""
+    """Either of the two databases; ``transact`` may do its work again after a conflict."""
 
     def read(self) -> AbstractContextManager[Any]: ...
 
-    def write(self) -> AbstractContextManager[Any]: ...
+    def transact(self, work: Callable[[Any], Result], /) -> Result: ...
 
 
 class OutboxWriter:
-    """Writes in transactions of others."""
+    """Writes in transactions of others; ``wrote`` hears that there may be something to deliver."""
+
+    def __init__(self, *, wrote: Callable[[], object] = lambda: None) -> None:
+        self._wrote = wrote
 
     def append(self, connection: DatabaseConnection, stream: str, /, *events: DomainEvent) -> None:
         """With the transaction of ``connection`` the events are there, or are not."""
@@ -43,6 +48,8 @@ class OutboxWriter:
                     "created_at": event.at.unix_s,
                 },
             )
+        if events:
+            self._wrote()
 
     def forget(self, connection: DatabaseConnection, stream: str, /) -> None:
         """Delete the events of ``stream`` that everybody has heard of."""
@@ -71,8 +78,7 @@ class SqlOutbox:
             if seconds > 0 and connection.execute(_ANY_WAITING).fetchone() is None:
                 return False
         row = {"holder": holder, "now": now.unix_s, "until": now.unix_s + seconds}
-        with self._database.write() as connection:
-            return bool(connection.execute(_LEASE, row).rowcount == 1)
+        return self._database.transact(lambda c: bool(c.execute(_LEASE, row).rowcount == 1))
 
     def waiting(self, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
         with self._database.read() as connection:
@@ -82,13 +88,14 @@ class SqlOutbox:
     def delivered(self, numbers: Sequence[int], *, now: Timestamp) -> None:
         rows = [{"number": number, "now": now.unix_s} for number in numbers]
         if rows:
-            with self._database.write() as connection:
-                connection.executemany(_DELIVERED, rows)
+            self._database.transact(lambda c: c.executemany(_DELIVERED, rows))
 
     def prune(self, *, before: Timestamp) -> int:
-        with self._database.write() as connection:
+        def work(connection: DatabaseConnection) -> int:
             connection.execute(_PRUNE_RECEIPTS, {"before": before.unix_s})
-            return int(connection.execute(_PRUNE, {"before": before.unix_s}).rowcount)
+            return connection.execute(_PRUNE, {"before": before.unix_s}).rowcount
+
+        return self._database.transact(work)
 
     def has(self, consumer: str, event_id: str) -> bool:
         with self._database.read() as connection:
@@ -96,8 +103,7 @@ class SqlOutbox:
             return connection.execute(_HAS_RECEIPT, row).fetchone() is not None
 
     def add(self, consumer: str, event_id: str, *, now: Timestamp) -> None:
-        with self._database.write() as connection:
-            receive(connection, consumer, event_id, now)
+        self._database.transact(lambda c: receive(c, consumer, event_id, now))
 
 
 def _event(number: int, event_id: str, stream: str, kind: str, payload: str) -> OutboxEvent:

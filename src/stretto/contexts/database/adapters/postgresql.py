@@ -7,21 +7,28 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 import sqlalchemy.exc
 
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.database.adapters.postgresql_errors import translate
-from stretto.contexts.database.model import Dialect
+from stretto.contexts.database.adapters.postgresql_errors import translate, undone_by_conflict
+from stretto.contexts.database.model import Dialect, PoolMetrics
 from stretto.contexts.database.ports import Value
+from stretto.contexts.database.retrying import ConflictRetry
+
+Result = TypeVar("Result")
+
+OLDEST_SERVER: Final = (14,)
 
 
 class Connections(Protocol):
     """Lends connections; the pool manager does."""
 
     def connection(self) -> AbstractContextManager[sa.Connection]: ...
+
+    def metrics(self) -> PoolMetrics: ...
 
     def close(self) -> None: ...
 
@@ -32,7 +39,7 @@ class PostgresDatabase:
     The twin of SqliteDatabase: safe to use from many threads and processes at once. All methods
     raise StorageBusy when no connection is free, StorageFull and StorageUnavailable for the rest.
     ``observe`` hears of each statement and its seconds; they include fetching the rows, which
-    psycopg does at once.
+    psycopg does at once. ``retry`` says how often ``transact`` begins anew.
     """
 
     dialect: Final = Dialect.POSTGRESQL
@@ -44,11 +51,13 @@ class PostgresDatabase:
         place: str,
         prepare: Callable[[PostgresConnection], None] | None = None,
         observe: Callable[[str, float], None] | None = None,
+        retry: ConflictRetry | None = None,
     ) -> None:
         self.place = place
         self.pool = pool
         self._prepare = prepare
         self._observe = observe
+        self._retry = retry or ConflictRetry()
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._closed = False
@@ -86,6 +95,22 @@ class PostgresDatabase:
                 finally:
                     self._local.writing = None
 
+    def transact(self, work: Callable[[PostgresConnection], Result]) -> Result:
+        """What ``work`` answers in a ``write``, which is done again when the server undid it.
+
+        That happens to one of two transactions that wait for each other, and between those that
+        are to be serialisable. So ``work`` may run several times and must change nothing but the
+        database. Inside another ``write`` it runs once: that one is undone as a whole.
+        """
+
+        def once() -> Result:
+            with self.write() as connection:
+                return work(connection)
+
+        if self._writing() is not None:
+            return once()
+        return self._retry.run(once, undone=undone_by_conflict)
+
     def close(self) -> None:
         """Close all connections; later use is refused."""
         self._closed = True
@@ -108,9 +133,18 @@ class PostgresDatabase:
             return
         with self._preparing:
             if self._prepare is not None:
+                self._refuse_old_servers(connection)
                 self._prepare(PostgresConnection(connection))
                 connection.rollback()
                 self._prepare = None
+
+    def _refuse_old_servers(self, connection: sa.Connection) -> None:
+        found: tuple[int, ...] = getattr(connection.dialect, "server_version_info", OLDEST_SERVER)
+        if found < OLDEST_SERVER:
+            raise StorageUnavailable(
+                f"The database {self.place} is a PostgreSQL {'.'.join(map(str, found))}; "
+                f"Stretto needs {OLDEST_SERVER[0]} or newer. Upgrade the server or use another one."
+            )
 
     @contextmanager
     def _translated(self) -> Generator[None, None, None]:

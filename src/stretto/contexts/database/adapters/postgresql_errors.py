@@ -27,13 +27,17 @@ _ADVICE: Final = (
     ("XX", StorageUnavailable, "reports damaged data. Look into the server's log."),
     ("58", StorageUnavailable, "cannot read or write its disk. Look into the server's log."),
 )
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+"""Serialisation failure and deadlock: the server undid all of the transaction, for sure."""
+
 _WORDS: Final = (
     # what the client library says while connecting comes without a SQLSTATE
     ("password authentication failed", "28"),
     ("no password supplied", "28"),
     ("no pg_hba.conf entry", "28"),
     ("role ", "28"),
-    ("database ", "3D000"),
+    ("does not exist", "3D000"),
+    ("is not currently accepting connections", "57P"),
     ("too many clients", "53300"),
     ("remaining connection slots", "53300"),
     ("the database system is", "57P"),
@@ -60,9 +64,18 @@ def translate(error: sa.DBAPIError, place: str) -> StorageUnavailable | StorageF
     return None
 
 
+def undone_by_conflict(error: StorageBusy) -> bool:
+    """Whether the same transaction, begun anew, may well succeed."""
+    cause = error.__cause__
+    found = cause.orig if isinstance(cause, sa.DBAPIError) else None
+    return getattr(found, "sqlstate", None) in _CONFLICTS
+
+
 def _lost(error: sa.DBAPIError, text: str, place: str) -> StorageUnavailable:
     if error.connection_invalidated:
         return StorageUnavailable(f"The database {place} {_AWAY}")
-    last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no answer")
-    why = last.rpartition("failed: ")[2][:160].rstrip(".")
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no answer"]
+    # After the reason, libpq asks whether the server is running.
+    told = [line for line in lines if "failed: " in line] or lines
+    why = told[-1].rpartition("failed: ")[2][:160].rstrip(".")
     return StorageUnavailable(f"The database {place} {_UNREACHABLE.format(why=why)}")

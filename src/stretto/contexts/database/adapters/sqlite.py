@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters.sqlite_errors import translate
 from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
+
+Result = TypeVar("Result")
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a transaction waits for another one before it gives up."""
@@ -77,6 +79,12 @@ class SqliteDatabase:
                 self._raise_if_closed()
                 with owned.transaction():
                     yield owned.connection
+
+    def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What ``work`` answers in a ``write``. Writers stand in line here, so that it runs once;
+        a server may have it run again, so it must change nothing but the database."""
+        with self.write() as connection:
+            return work(connection)
 
     def close(self) -> None:
         """Close all connections after what they are doing now; later use is refused."""

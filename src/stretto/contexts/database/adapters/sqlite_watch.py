@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from stretto.contexts.database.adapters.call_sites import calling_line
@@ -29,10 +29,12 @@ class SlowRun:
 
 
 class SlowRuns:
-    """The latest runs that took ``slow_ms`` or longer. Safe from many threads."""
+    """The latest runs that took ``slow_ms`` or longer; ``noted`` is called for each of them, in the
+    middle of the work. Safe from many threads."""
 
-    def __init__(self, slow_ms: float) -> None:
+    def __init__(self, slow_ms: float, *, noted: Callable[[], None] = lambda: None) -> None:
         self._slow_ms = slow_ms
+        self._tell = noted
         self._noted: deque[SlowRun] = deque(maxlen=MOST_NOTED)
 
     def heard(self, statement: str, seconds: float) -> None:
@@ -44,6 +46,11 @@ class SlowRuns:
         if run.site is None and run.duration_ms >= self._slow_ms:
             run.site = calling_line()
             self._noted.append(run)
+            self._tell()
+
+    @property
+    def are_noted(self) -> bool:
+        return bool(self._noted)
 
     def taken(self) -> Iterator[SlowRun]:
         """Those noted since the last time."""

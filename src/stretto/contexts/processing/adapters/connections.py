@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from stretto.contexts.core.events import DomainEvent
+
+Result = TypeVar("Result")
 
 
 class Rows(Protocol):
@@ -29,14 +31,18 @@ class Connection(Protocol):
 
 
 class Database(Protocol):
-    """Either of the two databases; ``dialect`` is sqlite or postgresql."""
+    """Either of the two databases; ``dialect`` is sqlite or postgresql.
+
+    ``transact`` does its work in a transaction, and again when another one was in its way: the
+    work changes nothing but the database.
+    """
 
     @property
     def dialect(self) -> str: ...
 
     def read(self) -> AbstractContextManager[Connection]: ...
 
-    def write(self) -> AbstractContextManager[Connection]: ...
+    def transact(self, work: Callable[[Connection], Result], /) -> Result: ...
 
 
 class Outbox(Protocol):

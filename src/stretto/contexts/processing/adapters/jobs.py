@@ -10,7 +10,12 @@ from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus, ProcessingJob
-from stretto.contexts.processing.adapters.connections import Database, Outbox, storable
+from stretto.contexts.processing.adapters.connections import (
+    Connection,
+    Database,
+    Outbox,
+    storable,
+)
 
 
 class SqlJobStore:
@@ -28,10 +33,13 @@ class SqlJobStore:
 
         A job that is over stays as it is: a late word of somebody who lost it changes nothing.
         """
-        with self._database.write() as connection:
-            changed = connection.execute(_KEEP, self._row(job)).rowcount
-            if changed:
+        row = self._row(job)
+
+        def work(connection: Connection) -> None:
+            if connection.execute(_KEEP, row).rowcount:
                 self._outbox.append(connection, str(job.id), *events)
+
+        self._database.transact(work)
 
     def get(self, job_id: JobId) -> ProcessingJob | None:
         with self._database.read() as connection:

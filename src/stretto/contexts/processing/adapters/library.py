@@ -43,7 +43,8 @@ class SqlTranscriptLibrary:
         What other contexts hold of it they delete when they hear of the event, which is written
         in the same transaction.
         """
-        with self._database.write() as connection:
+
+        def work(connection: Connection) -> TranscriptDeleted | None:
             row = connection.execute(_FOR_DELETION, {"id": str(transcript_id)}).fetchone()
             if row is None:
                 return None
@@ -60,7 +61,9 @@ class SqlTranscriptLibrary:
             )
             self._outbox.forget(connection, str(transcript_id))
             self._outbox.append(connection, str(transcript_id), event)
-        return event
+            return event
+
+        return self._database.transact(work)
 
 
 def _delete_rows(connection: Connection, which: dict[str, Any]) -> None:

@@ -92,11 +92,14 @@ class SqlTranscriptSearch:
         transcript = decoded(transcript_id, document)
         segments = segment_rows(transcript) if transcript else []
         state = stemming.VERSION if transcript else UNREADABLE
-        with self._database.write() as connection:
+        values = {"number": number, "state": state}
+
+        def work(connection: Connection) -> None:
             # Somebody else may do the same; the one who changes the row writes the segments.
-            values = {"number": number, "state": state}
             if connection.execute(_INDEXED, values).rowcount == 1:
                 write_segments(connection, number, segments)
+
+        self._database.transact(work)
 
 
 def _ranked(query: Query, rows: Sequence[Any], *, limit: int) -> list[_Candidate]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Protocol, cast
+from threading import Lock
+from typing import Final, Protocol, cast
 
 VERSION = 1
 """Goes into ``transcript.indexed``. Raise it when words get other stems: with a migration that sets
@@ -23,10 +24,19 @@ def stem(word: str) -> str:
     """
     first = word[0]
     if first.isascii():
-        return word if first.isdigit() else _stemmer("english").stemWord(word)
+        return word if first.isdigit() else _stemmed("english", word)
     if "\u0400" <= first <= "\u04ff":
-        return _stemmer("russian").stemWord(word)
+        return _stemmed("russian", word)
     return word
+
+
+def _stemmed(language: str, word: str) -> str:
+    with _TURN:
+        return _stemmer(language).stemWord(word)
+
+
+_TURN: Final = Lock()
+"""A stemmer keeps the word it works on in itself: two threads would cut each other's."""
 
 
 @lru_cache(maxsize=2)

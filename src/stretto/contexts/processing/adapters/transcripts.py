@@ -72,13 +72,16 @@ class SqlTranscriptStore:
         but never another one; ``file`` says more of the recording than the transcript does."""
         transcript = replace(transcript, file=storable(transcript.file))
         row, segments = _row(request, transcript), segment_rows(transcript)
-        with self._database.write() as connection:
+
+        def work(connection: Connection) -> None:
             keep_audio_file(connection, transcript, file)
             version = _version(connection, row)
             connection.execute(_KEEP, row | {"version": version})
             (number,) = connection.execute(_NUMBER, {"id": row["id"]}).fetchone()
             write_segments(connection, number, segments)
             self._outbox.append(connection, row["id"], _kept(transcript, version))
+
+        self._database.transact(work)
 
     def speed(self, engine: EngineIdentity) -> float | None:
         """The median of the last nine files that were computed as a whole; None without any."""

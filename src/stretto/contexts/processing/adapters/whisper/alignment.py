@@ -7,22 +7,10 @@ path by dynamic time warping (Sakoe and Chiba 1978).
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from stretto.contexts.processing.adapters.whisper.weights import Array
-
-SMOOTHING: Final = 7
-"""Width of the median filter in encoder steps of 20 ms."""
-
-MEDIAN_OF_SEVEN: Final = (
-    (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6),
-    (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4),
-)  # fmt: skip
-"""Exchanges after which the median stands in the middle (Paeth, "Median Finding on a 3x3 Grid",
-Graphics Gems, 1990); whole arrays are exchanged at once."""
 
 
 def path_through(attention: Array) -> list[tuple[int, int]]:
@@ -39,18 +27,15 @@ def path_through(attention: Array) -> list[tuple[int, int]]:
 
 
 def _smoothed(values: Array) -> Array:
-    """The median of the seven steps around each, the ends mirrored."""
-    half, steps = SMOOTHING // 2, values.shape[-1]
-    if steps <= half:
+    """The median of the three steps around each, the ends mirrored; the reference takes seven steps
+    of half the length."""
+    if values.shape[-1] < 2:
         return values
-    around = [(0, 0)] * (values.ndim - 1) + [(half, half)]
+    around = [(0, 0)] * (values.ndim - 1) + [(1, 1)]
     padded = np.pad(values, around, mode="reflect")
-    places = [padded[..., shift : shift + steps] for shift in range(SMOOTHING)]
-    for low, high in MEDIAN_OF_SEVEN:
-        smaller = np.minimum(places[low], places[high])
-        places[high] = np.maximum(places[low], places[high])
-        places[low] = smaller
-    return places[half]
+    before, at, after = padded[..., :-2], padded[..., 1:-1], padded[..., 2:]
+    median: Array = np.maximum(np.minimum(before, at), np.minimum(np.maximum(before, at), after))
+    return median
 
 
 def warped(cost: Array) -> list[tuple[int, int]]:

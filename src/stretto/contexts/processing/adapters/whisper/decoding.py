@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
 from stretto.contexts.core.transcript import Gap, GapReason, Segment
-from stretto.contexts.processing.adapters.whisper.features import (
-    FULL_FRAMES,
-    HOP,
-)
+from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.quality import (
     NO_SPEECH_PROBABILITY,
     SPEECH_WORTH_TEXT_S,
@@ -32,30 +27,14 @@ from stretto.contexts.processing.adapters.whisper.timing import (
     timed_words,
     token_starts,
 )
-from stretto.contexts.processing.model import CancelToken, Samples
+from stretto.contexts.processing.adapters.whisper.window import Window
+from stretto.contexts.processing.model import CancelToken
 
 ENGLISH: Final = Language("en")
 """Every Whisper model of one language is a model of English."""
 
 FLIP_CERTAINTY: Final = 0.8
 FLIP_REMAINDER: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """Audio to decode: its place in the chunk, its samples, the speech in it (from its start)."""
-
-    place: Span
-    samples: Samples
-    speech: tuple[Span, ...]
-
-    @property
-    def speech_s(self) -> float:
-        return sum(s.duration_s for s in self.speech)
-
-    @property
-    def frames(self) -> int:
-        return -(-len(self.samples) // HOP)
 
 
 def decode_batch(
@@ -177,7 +156,7 @@ def _recognition(
         window.speech,
     )
     return Recognition(
-        segments=segments_of(words, candidate, window.place),
+        segments=segments_of([window.in_chunk(word) for word in words], candidate),
         language=language,
         speech_s=window.speech_s,
         transcribed_s=window.speech_s,
@@ -207,24 +186,4 @@ def joined(parts: Sequence[Recognition]) -> Recognition:
         speech_s=sum(p.speech_s for p in parts),
         transcribed_s=sum(p.transcribed_s for p in parts),
         gaps=tuple(gap for part in parts for gap in part.gaps),
-    )
-
-
-def window_of(samples: Samples, span: Span, speech: Sequence[Span]) -> Window | None:
-    """The part of ``span`` that is worth decoding: from its first to its last speech, or None.
-
-    ``samples``, ``span`` and ``speech`` are those of the chunk.
-    """
-    inside = [
-        Span(max(s.start, span.start), min(s.end, span.end))
-        for s in speech
-        if s.start < span.end and s.end > span.start
-    ]
-    if sum(len(s) for s in inside) < SAMPLE_RATE_HZ // 10:
-        return None
-    place = Span(inside[0].start, inside[-1].end)
-    return Window(
-        place=place,
-        samples=samples[place.start : place.end],
-        speech=tuple(Span(s.start - place.start, s.end - place.start) for s in inside),
     )

@@ -6,11 +6,15 @@ from typing import Final
 
 import numpy as np
 
+from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
+from stretto.contexts.processing.adapters.whisper.layers import Layers
 from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
 from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
-EPSILON: Final = 1e-5
+POOLED_STEPS: Final = 2
+FRAMES_PER_STEP: Final = 2 * POOLED_STEPS
+"""One step of what the encoder answers with stands for four frames of 10 ms."""
 
 
 class Encoder:
@@ -21,8 +25,8 @@ class Encoder:
         self._session = opened(_model(weights))
 
     def __call__(self, mel: Array) -> Array:
-        """``mel`` of shape (bands, frames), frames even and at most 3000; answers with shape
-        (frames / 2, width)."""
+        """``mel`` of shape (bands, frames), frames a multiple of 4 and at most 3000; answers with
+        shape (frames / 4, width)."""
         position = self._position[: mel.shape[1] // 2]
         (encoded,) = self._session.run(None, {"mel": mel[None], "position": position})
         found: Array = encoded[0]
@@ -30,54 +34,38 @@ class Encoder:
 
 
 def _model(weights: Weights) -> bytes:
-    """Radford et al. 2022, section 2.2: two convolutions, then residual blocks."""
+    """Radford et al. 2022, section 2.2: two convolutions, then residual blocks.
+
+    At the end neighbours are averaged: to the decoder, half as many steps sound the same, and to
+    listen to them takes half the time and memory.
+    """
     graph = Graph()
+    layers = Layers(graph, weights, axis=2)
     x = "mel"
     for name, stride in (("conv1", 1), ("conv2", 2)):
-        kernel, bias = (
-            graph.constant(weights.floats(f"encoder/{name}/{part}")) for part in ("weight", "bias")
-        )
+        kernel, bias = (layers.constant(f"encoder/{name}/{part}") for part in ("weight", "bias"))
         x = graph.node("Conv", x, kernel, bias, kernel_shape=[3], pads=[1, 1], strides=[stride])
         x = graph.node("Gelu", x, domain=MICROSOFT)
-    x = graph.node("Add", graph.node("Transpose", x, perm=[0, 2, 1]), "position")
+    x = layers.sum(graph.node("Transpose", x, perm=[0, 2, 1]), "position")
     for number in range(weights.layers("encoder")):
-        x = _block(graph, weights, x, f"encoder/layer_{number}")
-    x = _normalised(graph, weights, x, "encoder/layer_norm")
-    bands = weights["encoder/conv1/weight"].shape[1]
-    width = weights["encoder/conv1/weight"].shape[0]
+        place = f"encoder/layer_{number}"
+        x = layers.feed_forward(_attention(layers, x, f"{place}/self_attention"), f"{place}/ffn")
+    x = layers.normalised(x, "encoder/layer_norm")
+    width, bands, _ = weights["encoder/conv1/weight"].shape
+    pairs = graph.constant(np.array([1, -1, POOLED_STEPS, width], np.int64))
+    x = graph.node("ReduceMean", graph.node("Reshape", x, pairs), axes=[2], keepdims=0)
     inputs = {"mel": ["batch", bands, "frames"], "position": ["steps", width]}
-    return graph.model(inputs=inputs, output=x)
+    return graph.model(inputs=inputs, outputs=[x])
 
 
-def _block(graph: Graph, weights: Weights, x: str, place: str) -> str:
-    heard = _attention(
-        graph,
-        weights,
-        _normalised(graph, weights, x, f"{place}/self_attention/layer_norm"),
-        f"{place}/self_attention",
-    )
-    x = graph.node("Add", x, heard)
-    y = _normalised(graph, weights, x, f"{place}/ffn/layer_norm")
-    y = graph.node("Gelu", _linear(graph, weights, y, f"{place}/ffn/linear_0"), domain=MICROSOFT)
-    return graph.node("Add", x, _linear(graph, weights, y, f"{place}/ffn/linear_1"))
-
-
-def _attention(graph: Graph, weights: Weights, x: str, place: str) -> str:
+def _attention(layers: Layers, x: str, place: str) -> str:
     """onnxruntime's MultiHeadAttention walks over the steps in tiles (Dao et al. 2022), so that
     the 1500 x 1500 weights of each head never exist at once."""
+    weights, graph = layers.weights, layers.graph
+    inputs = layers.rounded(layers.normalised(x, f"{place}/layer_norm"))
     joint = weights.floats(f"{place}/linear_0/weight")  # queries above keys above values
-    parts = [graph.node("MatMul", x, graph.constant(part.T)) for part in np.split(joint, 3, axis=0)]
-    bias = graph.constant(weights.floats(f"{place}/linear_0/bias"))
+    parts = [product(graph, inputs, seven_bits([part])) for part in np.split(joint, 3)]
+    bias = layers.constant(f"{place}/linear_0/bias")
     heads = weights.number("encoder/num_heads")
     y = graph.node("MultiHeadAttention", *parts, bias, domain=MICROSOFT, num_heads=heads)
-    return _linear(graph, weights, y, f"{place}/linear_1")
-
-
-def _linear(graph: Graph, weights: Weights, x: str, place: str) -> str:
-    y = graph.node("MatMul", x, graph.constant(weights.floats(f"{place}/weight").T))
-    return graph.node("Add", y, graph.constant(weights.floats(f"{place}/bias")))
-
-
-def _normalised(graph: Graph, weights: Weights, x: str, place: str) -> str:
-    scale, shift = (graph.constant(weights.floats(f"{place}/{p}")) for p in ("gamma", "beta"))
-    return graph.node("LayerNormalization", x, scale, shift, epsilon=EPSILON)
+    return layers.sum(x, layers.linear(y, f"{place}/linear_1"))

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stretto.contexts.core.audio import Span
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import AudioHash, FileHash, Language
 from stretto.contexts.core.recognition import (
@@ -20,13 +20,7 @@ from stretto.contexts.core.recognition import (
     TranscriptionOptions,
 )
 from stretto.contexts.processing.adapters.whisper import quality
-from stretto.contexts.processing.adapters.whisper.decoding import (
-    ENGLISH,
-    Window,
-    decode_batch,
-    joined,
-    window_of,
-)
+from stretto.contexts.processing.adapters.whisper.decoding import ENGLISH, decode_batch, joined
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.memory import give_back_memory
 from stretto.contexts.processing.adapters.whisper.runtime import (
@@ -35,11 +29,16 @@ from stretto.contexts.processing.adapters.whisper.runtime import (
     Runtime,
     knows,
 )
+from stretto.contexts.processing.adapters.whisper.window import Window, window_of
 from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
 from stretto.contexts.processing.ports import ResultCache
+from stretto.contexts.processing.windows import lay_windows
+
+LONGEST_WINDOW: Final = SAMPLE_RATE_HZ * 59 // 2
+"""Whisper hears 30 s at a time; the last half second stays silent, as the end of the talk."""
 
 WINDOWS_FOR_LANGUAGE: Final = 6
-DECODING_REVISION: Final = 2
+DECODING_REVISION: Final = 3
 """Counts changes of the decoding code that change its text."""
 
 
@@ -177,7 +176,7 @@ class WhisperEngine:
 
     def _pieces(self, chunk: AudioChunk) -> list[_Piece]:
         pieces = []
-        for span in chunk.windows:
+        for span in lay_windows(chunk, LONGEST_WINDOW):
             samples = chunk.samples[span.start : span.end]
             audio = AudioHash(hashlib.sha256(samples.data).hexdigest())
             window = window_of(chunk.samples, span, chunk.speech or ())

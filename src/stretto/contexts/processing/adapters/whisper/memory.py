@@ -10,7 +10,7 @@ M_ARENA_MAX: Final = -8
 M_MMAP_THRESHOLD: Final = -3
 """From glibc's malloc.h; see mallopt(3)."""
 
-LARGE_BYTES: Final = 1_000_000
+LARGE_BYTES: Final = 4_000_000
 
 
 def share_one_heap() -> None:
@@ -22,8 +22,9 @@ def share_one_heap() -> None:
 
 
 def return_large_blocks() -> None:
-    """What is larger than a megabyte goes back to the system when it is freed, so that memory does
-    not break into pieces over hours."""
+    """What is larger than 4 MB goes back to the system when it is freed, so that memory does not
+    break into pieces over hours. What is smaller is used again: to get fresh memory from the system
+    for all that an encoder writes took a fifth of the time."""
     _set(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 

@@ -1,17 +1,15 @@
 """Whisper computed here: the encoder in onnxruntime, the decoder and its search in numpy.
 
 Every window is heard as the model was trained to hear it, padded to 30 seconds. The weights are
-those of the model folder, in 32-bit floating point.
+those of the model folder; products with them are computed in eight bits.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Semaphore
 from typing import Final, TypedDict
 
 import numpy as np
@@ -30,8 +28,17 @@ from stretto.contexts.processing.adapters.whisper.decoder import (
     Listening,
     softmax,
 )
-from stretto.contexts.processing.adapters.whisper.encoder import Encoder
-from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES, HOP, log_mel
+from stretto.contexts.processing.adapters.whisper.encoder import (
+    FRAMES_PER_STEP,
+    POOLED_STEPS,
+    Encoder,
+)
+from stretto.contexts.processing.adapters.whisper.features import (
+    FRAMES_PER_SECOND,
+    FULL_FRAMES,
+    HOP,
+    log_mel,
+)
 from stretto.contexts.processing.adapters.whisper.memory import (
     return_large_blocks,
     share_one_heap,
@@ -46,8 +53,6 @@ from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 from stretto.contexts.processing.model import CancelToken, Samples
 
 WINDOWS_AT_ONCE: Final = 4
-FRAMES_PER_STEP: Final = 2
-LANE_PATIENCE_S: Final = 0.1
 MULTILINGUAL_TOKENS: Final = 51_865
 """Models of English alone have a token less."""
 
@@ -97,9 +102,8 @@ class Heard:
             temperature=temperature,
             cancelled=cancel.raise_if_cancelled,
         )
-        with self.runtime.lane(cancel):
-            windows = [self._window(number, prompt) for number, prompt in enumerate(prompts)]
-            _run(search, windows)
+        windows = [self._window(number, prompt) for number, prompt in enumerate(prompts)]
+        _run(search, windows)
         return [
             self._candidate(number, window, temperature) for number, window in enumerate(windows)
         ]
@@ -116,13 +120,13 @@ class Heard:
             text = self.texts[number].get(tuple(said))
             if text is None:
                 window = self._window(number, prompt, forced=said)
-                with self.runtime.lane(CancelToken()):
-                    _run(Search(self.runtime.decoder, self.runtime.rules), [window])
+                _run(Search(self.runtime.decoder, self.runtime.rules), [window])
                 text = window.best
             steps = max(1, frames[number] // FRAMES_PER_STEP)
             attention = np.stack(text.attention, axis=1)[..., :steps]
             probabilities = np.exp(text.log_probabilities[: len(said)]).tolist()
-            found.append((path_through(attention), probabilities))
+            path = [(token, step * POOLED_STEPS) for token, step in path_through(attention)]
+            found.append((path, probabilities))
         return found
 
     def _window(
@@ -133,7 +137,8 @@ class Heard:
         forced: Sequence[int] | None = None,
     ) -> Window:
         steps = self.steps[number]
-        most = int(MOST_TOKENS_PER_SECOND * (steps / 50 + 2))
+        seconds = steps * FRAMES_PER_STEP / FRAMES_PER_SECOND
+        most = int(MOST_TOKENS_PER_SECOND * (seconds + 2))
         return Window(
             heard=self.runtime.decoder.listen(self.windows[number]),
             steps=steps,
@@ -186,21 +191,9 @@ class NativeRuntime:
         self.multilingual = self.decoder.vocabulary_size >= MULTILINGUAL_TOKENS
         self.rules = _rules(self.vocabulary, config, self.decoder.vocabulary_size)
         weights.forget()
-        # While some decode, others encode: each lane holds what its windows sound like, 18 MB each.
-        self._lanes = Semaphore(max(1, device.workers // 2))
 
     def padded_frames(self, longest: int) -> int:
         return FULL_FRAMES
-
-    @contextmanager
-    def lane(self, cancel: CancelToken) -> Iterator[None]:
-        """A place to decode in. Raises Cancelled while it waits for one."""
-        while not self._lanes.acquire(timeout=LANE_PATIENCE_S):
-            cancel.raise_if_cancelled()
-        try:
-            yield
-        finally:
-            self._lanes.release()
 
     def encode(self, windows: Sequence[Samples], frames: int, cancel: CancelToken) -> Heard:
         encoded = []
@@ -216,8 +209,6 @@ def _run(search: Search, windows: Sequence[Window]) -> None:
         search.run(windows)
     except MemoryError as cause:
         raise TransientEngineFailure("The engine ran out of memory.") from cause
-    for window in windows:
-        window.heard = ()
 
 
 def _config(folder: Path) -> Config:

@@ -19,7 +19,7 @@ MICROSOFT: Final = "com.microsoft"
 
 FLOAT: Final = 1
 BYTE: Final = 2
-ELEMENTS: Final = {"float32": FLOAT, "uint8": BYTE, "int8": 3}
+ELEMENTS: Final = {"float32": FLOAT, "uint8": BYTE, "int8": 3, "int64": 7}
 """Element types by their numpy names."""
 
 INTEGER_ATTRIBUTE, FLOAT_ATTRIBUTE, INTEGERS_ATTRIBUTE = 2, 1, 7
@@ -27,50 +27,66 @@ INTEGER_ATTRIBUTE, FLOAT_ATTRIBUTE, INTEGERS_ATTRIBUTE = 2, 1, 7
 Attribute = int | float | Sequence[int]
 
 
+Piece = bytes | memoryview
+
+
 class Graph:
-    """Collects nodes; each method answers with the name of what it computes."""
+    """Collects nodes; each method answers with the name of what it computes.
+
+    Everything is held in pieces that are joined once, at the end: the weights of a model are much
+    of the memory of a process.
+    """
 
     def __init__(self) -> None:
-        self._nodes: list[bytes] = []
-        self._constants: list[bytes] = []
+        self._nodes: list[Piece] = []
+        self._constants: list[Piece] = []
+        self._names = 0
 
-    def constant(self, value: npt.NDArray[np.generic]) -> str:
-        """``value`` is of 32-bit floats or of bytes, with or without a sign."""
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(
-            b"".join(_number(1, size) for size in value.shape)
-            + _number(2, ELEMENTS[value.dtype.name])
-            + _text(8, name)
-            + _bytes(9, value.tobytes())
-        )
+    def constant(self, value: npt.NDArray[np.generic] | np.generic) -> str:
+        """``value`` is of 32-bit floats, of bytes with or without a sign, or of 64-bit integers."""
+        name = self._name("constant")
+        tensor = [
+            *(_number(1, size) for size in value.shape),
+            _number(2, ELEMENTS[value.dtype.name]),
+            _text(8, name),
+            *_nested(9, [np.ascontiguousarray(value).reshape(-1).view(np.uint8).data]),
+        ]
+        self._constants += _nested(5, tensor)
         return name
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Attribute) -> str:
-        output = f"value_{len(self._nodes)}"
-        self._nodes.append(
-            b"".join(_text(1, name) for name in inputs)
-            + _text(2, output)
-            + _text(4, operator)
-            + b"".join(_bytes(5, _attribute(*item)) for item in attributes.items())
-            + _text(7, domain)
-        )
+        output = self._name("value")
+        node = [
+            *(_text(1, name) for name in inputs),
+            _text(2, output),
+            _text(4, operator),
+            *(_bytes(5, _attribute(*item)) for item in attributes.items()),
+            _text(7, domain),
+        ]
+        self._nodes += _nested(1, node)
         return output
 
-    def model(self, *, inputs: Mapping[str, Sequence[int | str]], output: str) -> bytes:
+    def model(self, *, inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str]) -> bytes:
         """The whole model. Sizes that differ from call to call are given by a name."""
-        graph = (
-            b"".join(_bytes(1, node) for node in self._nodes)
-            + _text(2, "stretto")
-            + b"".join(_bytes(5, constant) for constant in self._constants)
-            + b"".join(_bytes(11, _value(name, shape)) for name, shape in inputs.items())
-            + _bytes(12, _value(output, None))
-        )
+        graph = [
+            *self._nodes,
+            _text(2, "stretto"),
+            *self._constants,
+            *(_bytes(11, _value(name, shape)) for name, shape in inputs.items()),
+            *(_bytes(12, _value(name, None)) for name in outputs),
+        ]
         opsets = (("", OPSET), (MICROSOFT, 1))
-        return (
-            _number(1, IR_VERSION)
-            + _bytes(7, graph)
-            + b"".join(_bytes(8, _text(1, d) + _number(2, v)) for d, v in opsets)
+        return b"".join(
+            [
+                _number(1, IR_VERSION),
+                *_nested(7, graph),
+                *(_bytes(8, _text(1, d) + _number(2, v)) for d, v in opsets),
+            ]
         )
+
+    def _name(self, kind: str) -> str:
+        self._names += 1
+        return f"{kind}_{self._names}"
 
 
 def _attribute(name: str, value: Attribute) -> bytes:
@@ -97,6 +113,12 @@ def _number(field: int, value: int) -> bytes:
 
 def _bytes(field: int, value: bytes) -> bytes:
     return bytes([*_varint(field << 3 | 2), *_varint(len(value))]) + value
+
+
+def _nested(field: int, pieces: Sequence[Piece]) -> list[Piece]:
+    """A message inside another one, unjoined."""
+    length = sum(piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces)
+    return [bytes([*_varint(field << 3 | 2), *_varint(length)]), *pieces]
 
 
 def _text(field: int, value: str) -> bytes:

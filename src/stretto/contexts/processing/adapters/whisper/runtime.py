@@ -104,14 +104,14 @@ def engine_version() -> str:
 
 def choose_device(folder: Path, *, device: str, compute_type: str, workers: int) -> Device:
     """``auto`` takes CUDA with float16 where there is a device. On a processor small models are
-    computed by our own runtime in float32, larger ones by CTranslate2 in int8; a compute type
+    computed by our own runtime, larger ones by CTranslate2 in int8; a compute type
     that is named is always CTranslate2's."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = cores or 1
     chosen = workers or min(cores, MOST_WORKERS)
     small = (folder / "model.bin").stat().st_size <= NATIVE_UP_TO_BYTES
     if compute_type == "auto" and small and device != "cuda" and not _cuda_devices(device):
-        return Device(runtime=NATIVE, name="cpu", compute_type="float32", workers=chosen, threads=1)
+        return Device(runtime=NATIVE, name="cpu", compute_type="int8", workers=chosen, threads=1)
     if device == "auto":
         device = "cuda" if _cuda_devices(device) else "cpu"
     if compute_type == "auto":

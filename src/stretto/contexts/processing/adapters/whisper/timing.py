@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Final
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
+from stretto.contexts.core.audio import Span
 from stretto.contexts.core.transcript import Segment, Word
 from stretto.contexts.processing.adapters.whisper.quality import Candidate
 from stretto.contexts.processing.adapters.whisper.vocabulary import WordTokens
@@ -83,17 +83,14 @@ def _held_to_speech(start: float, end: float, speech: Sequence[Span]) -> tuple[f
     return max(parts, key=lambda part: part[1] - part[0]) if parts else (start, end)
 
 
-def segments_of(words: Sequence[Word], candidate: Candidate, offset: Span) -> tuple[Segment, ...]:
-    """Sentences: a segment ends at a full stop, a long pause, or when it grows too long.
-
-    ``offset`` is the place of the window's audio in the chunk; times become those of the chunk.
-    """
+def segments_of(words: Sequence[Word], candidate: Candidate) -> tuple[Segment, ...]:
+    """Sentences: a segment ends at a full stop, a long pause, or when it grows too long."""
     segments = []
     run: list[Word] = []
     for word, following in zip_longest(words, words[1:]):
         run.append(word)
         if following is None or _breaks(run, following):
-            segments.append(_segment(run, candidate, offset))
+            segments.append(_segment(run, candidate))
             run = []
     return tuple(segments)
 
@@ -104,22 +101,12 @@ def _breaks(run: Sequence[Word], following: Word) -> bool:
     return ended or paused or following.end - run[0].start > LONGEST_SEGMENT_S
 
 
-def _segment(run: Sequence[Word], candidate: Candidate, offset: Span) -> Segment:
-    base = offset.start / SAMPLE_RATE_HZ
-    words = tuple(
-        Word(
-            start=base + w.start,
-            end=base + w.end,
-            text=w.text,
-            probability=w.probability,
-        )
-        for w in run
-    )
+def _segment(run: Sequence[Word], candidate: Candidate) -> Segment:
     return Segment(
-        start=words[0].start,
-        end=words[-1].end,
+        start=run[0].start,
+        end=run[-1].end,
         text="".join(w.text for w in run).strip(),
-        words=words,
+        words=tuple(run),
         average_log_probability=candidate.log_probability,
         compression_ratio=candidate.compression_ratio,
         no_speech_probability=candidate.no_speech_probability,

@@ -23,6 +23,7 @@ TYPES: Final = (np.float32, np.int8, np.int16, np.int32, np.float16)
 LONGEST_NAME: Final = 512
 MOST_VARIABLES: Final = 10_000
 MOST_DIMENSIONS: Final = 4
+BLOCK_ROWS: Final = 512
 
 
 class Weights(Mapping[str, npt.NDArray[np.generic]]):
@@ -59,10 +60,18 @@ class Weights(Mapping[str, npt.NDArray[np.generic]]):
         """
         if name not in self._offsets:
             raise self._unreadable(f"it lacks {name}")
-        value = np.asarray(self[name]).astype(np.float32)
+        return self._floats(name, slice(None))
+
+    def blocks(self, name: str) -> Iterator[Array]:
+        """The same, some rows at a time: of the largest ones a copy is too much to hold."""
+        for start in range(0, self._offsets[name][1][0], BLOCK_ROWS):
+            yield self._floats(name, slice(start, start + BLOCK_ROWS))
+
+    def _floats(self, name: str, rows: slice) -> Array:
+        value = np.asarray(self[name])[rows].astype(np.float32)
         if self._offsets[name][0] is np.int8:
             # CTranslate2 divides by this scale: a weight is round(value * scale).
-            value /= np.asarray(self[f"{name}_scale"], dtype=np.float32)[:, None]
+            value /= np.asarray(self[f"{name}_scale"], dtype=np.float32)[rows, None]
         return value
 
     def forget(self) -> None:
