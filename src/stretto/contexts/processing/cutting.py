@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,18 +19,22 @@ def cut(decoded: AudioStream, planner: ChunkPlanner) -> Iterator[AudioChunk]:
 
     Holds the audio from the last cut to one reach beyond the next, and nothing before it.
     """
-    buffer: list[Samples] = []
+    blocks: deque[Samples] = deque()
 
     def take(planned: PlannedChunk) -> AudioChunk:
-        nonlocal buffer
-        joined = np.concatenate(buffer)
-        wanted = len(planned.span)
-        samples, rest = joined[:wanted].copy(), joined[wanted:].copy()
-        buffer = [rest]
+        samples = np.empty(len(planned.span), np.int16)
+        filled = 0
+        while filled < len(samples):
+            block = blocks.popleft()
+            part = block[: len(samples) - filled]
+            samples[filled : filled + len(part)] = part
+            filled += len(part)
+            if len(part) < len(block):
+                blocks.appendleft(block[len(part) :])
         digest = hashlib.sha256(np.ascontiguousarray(samples, dtype="<i2").data).hexdigest()
         return AudioChunk(planned=planned, audio=AudioHash(digest), samples=samples)
 
     for block in decoded.blocks():
-        buffer.append(block)
+        blocks.append(block)
         yield from map(take, planner.feed(block))
     yield from map(take, planner.finish())

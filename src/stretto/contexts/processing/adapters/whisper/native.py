@@ -40,6 +40,7 @@ from stretto.contexts.processing.adapters.whisper.features import (
     log_mel,
 )
 from stretto.contexts.processing.adapters.whisper.memory import (
+    give_back_memory,
     return_large_blocks,
     share_one_heap,
 )
@@ -200,6 +201,7 @@ class NativeRuntime:
         for samples in windows:
             cancel.raise_if_cancelled()
             encoded.append(self._encoder(log_mel(samples, frames, bands=self._mel_bands)))
+        give_back_memory()
         steps = [len(samples) // HOP // FRAMES_PER_STEP for samples in windows]
         return Heard(self, encoded, steps)
 

@@ -18,9 +18,12 @@ def opened(model: bytes) -> Any:
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as cause:  # onnxruntime's errors share no class of their own
         raise EngineUnavailable(
             f"onnxruntime cannot compute the model ({cause}). "
             'Install it again with: pip install "stretto[local]"'
         ) from cause
+    # It keeps the graph to open itself once more elsewhere: as much memory again as the weights.
+    session._model_bytes = None
+    return session
