@@ -6,7 +6,7 @@ import sys
 LOCKS = {
     "requirements/run.txt": ["--extra", "demo", "--group", "build"],
     "requirements/test.txt": [
-        *("--extra", "demo", "--extra", "base", "--extra", "postgres"),
+        *("--extra", "demo", "--extra", "base", "--extra", "postgres", "--extra", "redis"),
         *("--group", "build", "--group", "dev", "--group", "bench"),
     ],
 }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from stretto.contexts.database.model import ConnectionString
+from tests.caches import RedisServer, redis_server
 from tests.library import engine, library
 from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
 
@@ -79,3 +80,10 @@ def database(place: Place) -> Iterator[Database]:
     database = opened(place)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for all tests that only use it; each of them has keys of its own."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from stretto.contexts.core.bus import EventBus, Publish
 from stretto.contexts.core.errors import UnknownTranscript
@@ -19,6 +19,9 @@ from stretto.contexts.processing.jobs import ProcessingJobs
 from stretto.contexts.processing.library import Page, SearchHit, TranscriptSummary, Wanted
 from stretto.contexts.processing.model import CancelToken, PlanReport, ProcessingProgress
 from stretto.contexts.processing.service import ProcessingService
+
+if TYPE_CHECKING:
+    from stretto.contexts.caching.management import CacheManagement
 
 
 class TranscriptStore(Protocol):
@@ -131,9 +134,15 @@ class Application:
     processing: ProcessingService
     jobs: ProcessingJobs
     archive: Archive
+    management: Callable[[], CacheManagement]
     events: EventBus
     database: str
     language: str
+
+    @property
+    def cache(self) -> CacheManagement:
+        """What is cached: to be looked into, warmed and deleted."""
+        return self.management()
 
     @property
     def transcripts(self) -> TranscriptStore:

@@ -32,6 +32,7 @@ COMPUTE_TYPES: Final = (
     "bfloat16",
     "float32",
 )
+REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
@@ -44,6 +45,13 @@ def _about(
     """What is known of a field: ``allowed`` ends the sentence "NAME must be …", ``check`` says
     whether a value is, and ``shown`` is how the reference page writes the default."""
     return {"doc": doc, "allowed": allowed, "check": check, "shown": shown}
+
+
+def _number(default: int, doc: str, lowest: int, highest: int, *, unit: str = "") -> Any:
+    """A setting that is a whole number."""
+    allowed = f"a whole number{unit and f' of {unit}'} from {lowest} to {highest}"
+    check = lambda number: lowest <= number <= highest  # noqa: E731
+    return field(default=default, metadata=_about(doc, allowed=allowed, check=check))
 
 
 def _data_folder() -> Path:
@@ -120,21 +128,11 @@ class Settings:
             check=lambda name: name in COMPUTE_TYPES,
         ),
     )
-    concurrency: int = field(
-        default=4,
-        metadata=_about(
-            "How many chunks may be worked on at once, over all files of a process.",
-            allowed="a whole number from 1 to 64",
-            check=lambda limit: 1 <= limit <= 64,
-        ),
+    concurrency: int = _number(
+        4, "How many chunks may be worked on at once, over all files of a process.", 1, 64
     )
-    workers: int = field(
-        default=0,
-        metadata=_about(
-            "Decoders of the local engine that run side by side; 0 means one per core.",
-            allowed="a whole number from 0 to 256",
-            check=lambda count: 0 <= count <= 256,
-        ),
+    workers: int = _number(
+        0, "Decoders of the local engine that run side by side; 0 means one per core.", 0, 256
     )
     language: str = field(
         default="",
@@ -170,21 +168,11 @@ class Settings:
             check=lambda count: 0 <= count <= 1000,
         ),
     )
-    database_pool_max: int = field(
-        default=10,
-        metadata=_about(
-            "Connections to PostgreSQL that a process keeps open at most.",
-            allowed="a whole number from 1 to 1000",
-            check=lambda count: 1 <= count <= 1000,
-        ),
+    database_pool_max: int = _number(
+        10, "Connections to PostgreSQL that a process keeps open at most.", 1, 1000
     )
-    database_pool_overflow: int = field(
-        default=5,
-        metadata=_about(
-            "Connections that are opened besides in a rush, and closed after it.",
-            allowed="a whole number from 0 to 1000",
-            check=lambda count: 0 <= count <= 1000,
-        ),
+    database_pool_overflow: int = _number(
+        5, "Connections that are opened besides in a rush, and closed after it.", 0, 1000
     )
     slow_query_ms: int = field(
         default=100,
@@ -192,6 +180,43 @@ class Settings:
             "A database statement that takes longer is remembered for stretto db advise.",
             allowed="a whole number of milliseconds from 1 to 600000",
             check=lambda limit: 1 <= limit <= 600_000,
+        ),
+    )
+    redis_url: str = field(
+        default="",
+        repr=False,
+        metadata=_about(
+            "A Redis that many processes share as a level of the cache; empty means none. See "
+            "[The cache](../howto/cache.md).",
+            allowed="empty or redis://user:password@host:6379/0 (also rediss:// and unix://)",
+            check=lambda url: not url or url.startswith(REDIS_SCHEMES),
+        ),
+    )
+    cache_memory_mb: int = _number(
+        32, "What the cache keeps in the memory of a process at most.", 0, 1_000_000, unit="MB"
+    )
+    cache_memory_ttl_s: int = _number(
+        3600, "How long it keeps an answer there.", 1, 31_536_000, unit="seconds"
+    )
+    cache_redis_ttl_s: int = _number(
+        86_400, "How long the cache keeps an answer in Redis.", 1, 2_592_000, unit="seconds"
+    )
+    cache_disk_mb: int = _number(
+        20_000, "What the cache keeps in the database at most.", 1, 100_000_000, unit="MB"
+    )
+    cache_warm_s: int = _number(
+        0,
+        "How long answers that are used most are loaded into the faster levels when the program "
+        "starts; 0 means not at all.",
+        *(0, 3600),
+        unit="seconds",
+    )
+    cache_tag: str = field(
+        default="",
+        metadata=_about(
+            "A word that answers are marked with when they are kept, for stretto cache invalidate.",
+            allowed="empty or at most 64 letters, digits, dots, hyphens and underscores",
+            check=lambda tag: not tag or bool(_ENGINE_NAME.match(tag)),
         ),
     )
     offline: bool = field(

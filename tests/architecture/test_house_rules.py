@@ -106,3 +106,11 @@ def test_asking_for_help_loads_no_engine() -> None:
     assert "transcribe" in answer.stdout
     assert "stretto.interfaces.cli.main" in loaded
     assert loaded.isdisjoint({"numpy", "av", "ctranslate2", "onnxruntime", "sqlite3"})
+
+
+def test_a_recording_that_is_known_is_recalled_without_loading_the_cache(tmp_path: Path) -> None:
+    build = (
+        "from pathlib import Path\nfrom stretto.bootstrap import build, Settings\n"
+        f"build(Settings(home=Path({str(tmp_path)!r}))).close()"
+    )
+    assert not {name for name in loaded_by(build) if name.startswith("stretto.contexts.caching")}

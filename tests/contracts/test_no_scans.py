@@ -11,7 +11,12 @@ from uuid import UUID
 import pytest
 
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
-from stretto.contexts.caching.model import CacheKey
+from stretto.contexts.caching.adapters.sql_records import (
+    SqlInvalidationRecords,
+    SqlLeases,
+    SqlUseRecords,
+)
+from stretto.contexts.caching.model import CacheKey, CacheLevel, Selection, Use
 from stretto.contexts.core.events import JobQueued
 from stretto.contexts.core.identifiers import FileHash, JobId, Language, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus, ProcessingJob
@@ -24,6 +29,7 @@ from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.library import Wanted
+from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import AN_ENGINE, a_transcript, a_transcript_request, sha256_of
 from tests.servers import Database
@@ -119,7 +125,8 @@ def house(database: Database) -> Explaining:
                 ),
             )
             jobs.keep(a_job(number), JobQueued(at=Timestamp(1.0), job_id=JobId.new(), file="f"))
-            answers.put(CacheKey(sha256_of(str(number))), b"value", source=FileHash(sha256_of("f")))
+            name = str(number % 100)
+            answers.put(an_entry(str(number), source=name, engine=name, model=name, tag=name))
             SqlOutbox(database).add("reader", str(number), now=Timestamp(1.0))
     with database.write() as connection:
         connection.execute("ANALYZE")
@@ -169,9 +176,11 @@ def use_everything(house: Explaining) -> None:
     jobs.page(limit=5)
     jobs.page(limit=5, status=JobStatus.QUEUED)
     answers.get(CacheKey(sha256_of("7")))
-    answers.put(CacheKey(sha256_of("7")), b"new")
+    answers.put(an_entry("7"))
     answers.delete(CacheKey(sha256_of("8")))
-    answers.delete_of(FileHash(sha256_of("f")))
+    answers.most_used(5)
+    answers.ranked(CacheKey(sha256_of("9")))
+    invalidate_everything(house)
     library.delete(TranscriptId(UUID(int=7)))
     outbox.lease("me", now=Timestamp(1.0), seconds=1.0)
     page = outbox.waiting(after=0, limit=10)
@@ -179,6 +188,29 @@ def use_everything(house: Explaining) -> None:
     outbox.has("reader", "7")
     outbox.add("reader", "new", now=Timestamp(1.0))
     outbox.prune(before=Timestamp(2.0))
+
+
+def invalidate_everything(house: Explaining) -> None:
+    """The size of the cache is the one thing for which all of an index is read: once for each
+    hundredth of the budget that is written."""
+    answers, records = SqlCacheStore(house, now=FakeClock()), SqlInvalidationRecords(house)
+    for selection in (
+        Selection(source=FileHash(sha256_of("1"))),
+        Selection(engine="2", model="2"),
+        Selection(tag="3"),
+        Selection(before=Timestamp(5.0)),
+    ):
+        answers.delete_struck(records.add(selection, at=Timestamp(1.0)))
+    records.newest()
+    records.since(2)
+    SqlUseRecords(house).add(
+        {CacheKey(sha256_of("7")): 1},
+        [Use(level=CacheLevel.L3, engine="w", count=1)],
+        at=Timestamp(1.0),
+    )
+    leases = SqlLeases(house, now=FakeClock())
+    leases.take(CacheKey(sha256_of("7")), "me", seconds=1.0)
+    leases.release(CacheKey(sha256_of("7")), "me")
 
 
 def test_no_statement_of_the_program_reads_a_growing_table_from_end_to_end(

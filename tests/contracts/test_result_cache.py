@@ -3,42 +3,76 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
-from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import MemoryCacheStore
+from stretto.contexts.caching.adapters.redis import RedisCacheStore
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
+from stretto.contexts.caching.adapters.sql_records import (
+    SqlInvalidationRecords,
+    SqlLeases,
+    SqlUseRecords,
+)
 from stretto.contexts.caching.model import CacheLevel
-from stretto.contexts.caching.multilevel import Level, MultiLevelCache
+from stretto.contexts.caching.multilevel import MultiLevelCache
+from stretto.contexts.caching.ports import CacheStore
+from stretto.contexts.core.errors import TransientEngineFailure
 from stretto.contexts.core.recognition import Recognition
+from stretto.contexts.processing.model import CancelToken
 from stretto.contexts.processing.ports import ResultCache
+from tests.caches import CacheHouse, RedisServer
 from tests.conftest import Place
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import A_GAP, a_recognition, a_recognition_request
 from tests.fakes.result_cache import MemoryResultCache
 from tests.servers import Database, opened
 
-MEMORY, DISK = "memory", "disk"
-LEVELS = {"memory level": (MEMORY,), "disk level": (DISK,), "both levels": (MEMORY, DISK)}
+MEMORY, REDIS, DISK = CacheLevel.L1, CacheLevel.L2, CacheLevel.L3
+LEVELS = {
+    "memory level": (MEMORY,),
+    "redis level": (REDIS,),
+    "disk level": (DISK,),
+    "all levels": (MEMORY, REDIS, DISK),
+}
 
 
-def levelled(database: Database, kinds: tuple[str, ...]) -> MultiLevelCache:
+def levelled(
+    database: Database, kinds: tuple[CacheLevel, ...], server: RedisServer
+) -> MultiLevelCache:
     clock = FakeClock()
-    levels = {
-        MEMORY: Level(level=CacheLevel.L1, store=MemoryCacheStore(10**6, now=clock)),
-        DISK: Level(level=CacheLevel.L3, store=SqlCacheStore(database, now=clock)),
+    identity = uuid4().hex
+
+    def redis() -> RedisCacheStore:
+        store = RedisCacheStore(server.url, identity=lambda: identity, now=clock, timeout_s=5.0)
+        assert store.status().working  # a busy machine may need longer than the first call waits
+        return store
+
+    stores: dict[CacheLevel, Callable[[], CacheStore]] = {
+        MEMORY: lambda: MemoryCacheStore(10**6, now=clock),
+        REDIS: redis,
+        DISK: lambda: SqlCacheStore(database, now=clock),
     }
-    chosen = [levels[kind] for kind in kinds]
-    return MultiLevelCache(chosen, codec=codec, now=clock, publish=lambda _: None)
+    return CacheHouse(
+        [(kind, stores[kind]()) for kind in kinds],
+        clock=clock,
+        records=SqlInvalidationRecords(database),
+        uses=SqlUseRecords(database),
+        leases=SqlLeases(database, now=clock),
+    ).cache
 
 
 @pytest.fixture(params=["twin", *LEVELS])
-def cache(request: pytest.FixtureRequest, database: Database) -> ResultCache:
+def cache(
+    request: pytest.FixtureRequest, database: Database, shared_redis: RedisServer
+) -> ResultCache:
     if request.param == "twin":
         return MemoryResultCache()
-    return levelled(database, LEVELS[request.param])
+    return levelled(database, LEVELS[request.param], shared_redis)
 
 
 def test_nothing_is_found_before_something_is_kept(cache: ResultCache) -> None:
@@ -101,10 +135,62 @@ def test_many_threads_find_what_many_threads_keep(cache: ResultCache) -> None:
         assert all(pool.map(keep_and_find, range(8)))
 
 
-def test_a_cache_on_the_disk_outlives_the_process(place: Place) -> None:
+def test_how_an_answer_came_to_be_is_not_kept(cache: ResultCache) -> None:
+    cache.keep(a_recognition_request(), replace(a_recognition(), recalled_s=2.0))
+    assert cache.find(a_recognition_request()) == a_recognition()
+
+
+def test_what_is_computed_is_kept_and_computed_once(cache: ResultCache) -> None:
+    calls: list[int] = []
+
+    def work() -> Recognition:
+        calls.append(1)
+        return replace(a_recognition(), recalled_s=1.0)
+
+    first = cache.compute(a_recognition_request(), work, cancel=CancelToken())
+    again = cache.compute(a_recognition_request(), work, cancel=CancelToken())
+    assert (first.segments, again) == (a_recognition().segments, a_recognition())
+    assert cache.find(a_recognition_request()) == a_recognition()
+    assert len(calls) == 1
+
+
+def test_many_who_ask_at_once_have_it_computed_once(cache: ResultCache) -> None:
+    calls: list[int] = []
+    start = threading.Barrier(12)
+
+    def ask(_: int) -> Recognition:
+        start.wait()
+        return cache.compute(a_recognition_request(), work, cancel=CancelToken())
+
+    def work() -> Recognition:
+        calls.append(1)
+        return a_recognition()
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(ask, range(12))) == {a_recognition()}
+    assert len(calls) == 1
+
+
+def test_a_failure_is_passed_on_and_not_kept(cache: ResultCache) -> None:
+    def fail() -> Recognition:
+        raise TransientEngineFailure
+
+    with pytest.raises(TransientEngineFailure):
+        cache.compute(a_recognition_request(), fail, cancel=CancelToken())
+    assert cache.find(a_recognition_request()) is None
+
+
+def test_a_computed_answer_with_a_gap_is_given_back_and_not_kept(cache: ResultCache) -> None:
+    partial = a_recognition("half of it", A_GAP)
+    assert cache.compute(a_recognition_request(), lambda: partial, cancel=CancelToken()) == partial
+    assert cache.find(a_recognition_request()) is None
+
+
+def test_a_cache_on_the_disk_outlives_the_process(place: Place, shared_redis: RedisServer) -> None:
     database = opened(place)
-    levelled(database, (MEMORY, DISK)).keep(a_recognition_request(), a_recognition())
+    both = (MEMORY, DISK)
+    levelled(database, both, shared_redis).keep(a_recognition_request(), a_recognition())
     database.close()
     again = opened(place)
-    assert levelled(again, (MEMORY, DISK)).find(a_recognition_request()) == a_recognition()
+    assert levelled(again, both, shared_redis).find(a_recognition_request()) == a_recognition()
     again.close()

@@ -13,7 +13,6 @@ import pytest
 from stretto.application import Archive
 from stretto.bootstrap import build_archive
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
-from stretto.contexts.caching.model import CacheKey
 from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.errors import InvalidOption, UnknownTranscript
 from stretto.contexts.core.identifiers import FileHash, JobId, Language, Timestamp, TranscriptId
@@ -25,6 +24,7 @@ from stretto.contexts.processing.adapters.jobs import SqlJobStore
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.library import Cursor, Wanted
 from tests.conftest import Place
+from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import A_GAP, a_transcript, a_transcript_request, sha256_of
 from tests.servers import Database, opened, settings_of
@@ -176,7 +176,7 @@ def test_deleting_takes_everything_along_in_every_table(house: House) -> None:
     )
     jobs.keep(job)
     answers = SqlCacheStore(house.database, now=FakeClock())
-    answers.put(CacheKey(sha256_of("k")), b"what was said", source=transcript.file_hash)
+    answers.put(an_entry(source="some file"))
     assert [house.rows(table) for table in TABLES] == [1] * len(TABLES)
     house.archive.delete(transcript.id)
     assert [house.rows(table) for table in TABLES] == [0] * len(TABLES)
@@ -186,7 +186,7 @@ def test_deleting_takes_everything_along_in_every_table(house: House) -> None:
 def test_deleting_one_version_leaves_the_other_and_its_answers(house: House) -> None:
     first, second = house.keep(1), house.keep(2)
     answers = SqlCacheStore(house.database, now=FakeClock())
-    answers.put(CacheKey(sha256_of("k")), b"what was said", source=first.file_hash)
+    answers.put(an_entry(source="some file"))
     house.archive.delete(first.id)
     assert house.archive.get(second.id) == second
     assert [house.rows(table) for table in TABLES] == [1, 1, 1, 0, 1]

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import gzip
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from benchmarks import SCRATCH, Unavailable, corpus, process, report, summary
+from benchmarks import (
+    SCRATCH,
+    Unavailable,
+    caching,
+    caching_edits,
+    corpus,
+    process,
+    report,
+    summary,
+)
 from benchmarks.accuracy import compare
 from benchmarks.results import Heard, Results, Run, Session, Skipped, append, read
 from benchmarks.run import main, rotated
@@ -338,3 +348,24 @@ def test_the_real_prompts_give_the_same_bytes_for_the_same_seed(tmp_path: Path) 
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert len(spoken) > 200
+
+
+def test_the_figures_of_the_cache_say_whether_they_are_what_they_are_meant_to_be(
+    tmp_path: Path,
+) -> None:
+    sizes = caching.Sizes(
+        calls=25, transcripts=1, processes=1, callers=2, invalidations=2, damages=8
+    )
+    figures = list(caching.measured(sizes, audio=None, parts=["levels", "damage"]))
+    assert [figure.what for figure in figures][:3] == ["L1 get", "L2 get", "L3 get"]
+    damages = [figure for figure in figures if figure.what.startswith("damage")]
+    assert [figure.document()["met"] for figure in damages] == [True, True]
+    assert "NOT MET" in replace(damages[0], value=1.0).line()
+
+
+def test_an_edited_recording_for_the_cache_is_the_recording_and_something_more() -> None:
+    sound = np.arange(160_000, dtype=np.int16)
+    versions = caching_edits.edited(sound, appended_s=1.0)
+    assert np.array_equal(versions["prepended"][-len(sound) :], sound)
+    assert np.array_equal(versions["appended"][: len(sound)], sound)
+    assert len(versions["cut off"]) == len(sound) - round(7.3 * 16_000)

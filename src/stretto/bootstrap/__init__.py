@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from importlib import metadata, util
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -24,12 +25,8 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
+from stretto.bootstrap.later import LaterCache
 from stretto.bootstrap.slow_statements import SlowStatements
-from stretto.contexts.caching.adapters import codec
-from stretto.contexts.caching.adapters.memory import MemoryCacheStore
-from stretto.contexts.caching.adapters.sql import SqlCacheStore
-from stretto.contexts.caching.model import CacheLevel
-from stretto.contexts.caching.multilevel import Level, MultiLevelCache
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
 from stretto.contexts.core.events import (
@@ -60,6 +57,9 @@ from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 __all__ = [
@@ -85,7 +85,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
-MEMORY_CACHE_BYTES: Final = 32_000_000
 ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
 """After these, what was written to the outbox is delivered."""
 
@@ -99,10 +98,10 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
     outbox = OutboxWriter(wrote=due.set)
-    memory = MemoryCacheStore(MEMORY_CACHE_BYTES, now=now)
-    cache = build_cache(database, memory, events) if use_cache else NoCache()
-    relay = build_relay(database, memory, due)
-    archive = _archive(database, slow, relay, events=events)
+    caching = LaterCache(settings, database, events)
+    cache = caching if use_cache else NoCache()
+    relay = build_relay(database, caching, due)
+    archive = _archive(database, slow, relay, caching, events=events)
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
@@ -118,6 +117,12 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         publish=events.publish,
         clock=now,
     )
+    if settings.redis_url:
+        caching.made()  # says at once when its package is missing
+    if use_cache and settings.cache_warm_s:
+        from stretto.bootstrap.caching import warm_in_background
+
+        warm_in_background(settings, caching.management())
     return Application(
         processing=processing,
         jobs=ProcessingJobs(
@@ -127,6 +132,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             clock=now,
         ),
         archive=archive,
+        management=caching.management,
         events=events,
         database=place_of(settings),
         language=settings.language,
@@ -137,20 +143,27 @@ def build_archive(settings: Settings, *, database: Database | None = None) -> Ar
     """What was kept, without the means to make more of it; closing it closes the database."""
     slow, due = SlowStatements(settings), Event()
     database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
-    return _archive(database, slow, build_relay(database, None, due), events=EventBus())
+    events = EventBus()
+    caching = LaterCache(settings, database, events)
+    relay = build_relay(database, caching, due)
+    return _archive(database, slow, relay, caching, events=events)
 
 
 def _archive(
-    database: Database, slow: SlowStatements, relay: OutboxRelay, *, events: EventBus
+    database: Database,
+    slow: SlowStatements,
+    relay: OutboxRelay,
+    caching: LaterCache,
+    *,
+    events: EventBus,
 ) -> Archive:
     outbox = OutboxWriter(wrote=relay.due.set)
 
     def shut_down() -> None:
-        try:
+        with ExitStack() as afterwards:
+            for close in (database.close, slow.close, caching.close):  # the last one first
+                afterwards.callback(close)
             deliver(relay)
-        finally:
-            slow.close()
-            database.close()
 
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=outbox),
@@ -172,28 +185,20 @@ def deliver(relay: OutboxRelay) -> None:
         logger.exception("Events wait in the outbox for the next start.")
 
 
-def build_relay(database: Database, memory: MemoryCacheStore | None, due: Event) -> OutboxRelay:
+def build_relay(database: Database, caching: LaterCache, due: Event) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
-    outbox, answers = SqlOutbox(database), SqlCacheStore(database, now=now)
+    outbox = SqlOutbox(database)
 
     def forget_answers(event: OutboxEvent) -> None:
         if isinstance(event.event, TranscriptDeleted) and event.event.last_of_file:
-            answers.delete_of(event.event.file_hash)
-            if memory is not None:
-                memory.clear()
+            from stretto.contexts.caching.model import Selection
+
+            caching.management().invalidate(Selection(source=event.event.file_hash))
 
     deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
     return OutboxRelay(
         outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now, due=due
     )
-
-
-def build_cache(database: Database, memory: MemoryCacheStore, events: EventBus) -> MultiLevelCache:
-    levels = (
-        Level(level=CacheLevel.L1, store=memory),
-        Level(level=CacheLevel.L3, store=SqlCacheStore(database, now=now)),
-    )
-    return MultiLevelCache(levels, codec=codec, now=now, publish=events.publish)
 
 
 def build_detector() -> SpeechDetector:
@@ -243,3 +248,8 @@ class NoCache:
 
     def keep(self, request: RecognitionRequest, recognition: Recognition) -> None:
         pass
+
+    def compute(
+        self, request: RecognitionRequest, work: Callable[[], Recognition], *, cancel: CancelToken
+    ) -> Recognition:
+        return work()

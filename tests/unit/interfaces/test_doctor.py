@@ -84,7 +84,7 @@ def settings(tmp_path: Path) -> Settings:
 def report(
     settings: Settings, library: Library, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, dict[str, dict[str, object]]]:
-    code = run_doctor(settings, library, database=lambda: "here", as_json=True)
+    code = run_doctor(settings, library, database=lambda: "here", cache={}, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["ready"] == (code == 0)
     return code, {check["name"]: check for check in found["checks"]}
@@ -176,7 +176,10 @@ class TestDoctor:
     def test_without_a_terminal_each_check_is_one_line_and_a_verdict_follows(
         self, settings: Settings, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert run_doctor(settings, Library(SMALL), database=lambda: "here", as_json=False) == 1
+        assert (
+            run_doctor(settings, Library(SMALL), database=lambda: "here", cache={}, as_json=False)
+            == 1
+        )
         *lines, verdict = capsys.readouterr().out.splitlines()
         assert all(line.split("\t")[0] in {"ok", "missing", "broken"} for line in lines)
         assert verdict.startswith("Recordings cannot be transcribed yet; see: model")

@@ -169,3 +169,12 @@ class CacheEntryCreated(DomainEvent):
     cache_key: str
     level: str
     ttl_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheInvalidated(DomainEvent):
+    """Answers were declared worthless, in all levels and processes; ``entries`` were deleted."""
+
+    number: int
+    selection: str
+    entries: int

@@ -87,21 +87,20 @@ class ChunkProcessor:
 
     def _outcome(self, chunk: AudioChunk) -> ChunkOutcome:
         request = chunk_request(chunk, engine=self.engine, options=self.options)
-        known = self.cache.find(request)
-        if known is not None:
-            recalled = replace(known, recalled_s=chunk.duration_s)
-            return ChunkOutcome(recognition=recalled, from_cache=True)
-        listened = with_speech(chunk, self.detector)
-        if not listened.speech:
-            recognition = Recognition()
-        else:
-            try:
-                recognition = self._recognise(listened)
-            except EngineFailure as failure:
-                return ChunkOutcome(recognition=self._failed(listened, failure), from_cache=False)
-        if not recognition.gaps:
-            self.cache.keep(request, replace(recognition, recalled_s=0.0))
-        return ChunkOutcome(recognition=recognition, from_cache=False)
+        computed_here, listened = False, chunk
+
+        def work() -> Recognition:
+            nonlocal computed_here, listened
+            computed_here, listened = True, with_speech(listened, self.detector)
+            return self._recognise(listened) if listened.speech else Recognition()
+
+        try:
+            recognition = self.cache.compute(request, work, cancel=self.cancel)
+        except EngineFailure as failure:
+            return ChunkOutcome(recognition=self._failed(listened, failure), from_cache=False)
+        if not computed_here:
+            recognition = replace(recognition, recalled_s=chunk.duration_s)
+        return ChunkOutcome(recognition=recognition, from_cache=not computed_here)
 
     def _recognise(self, chunk: AudioChunk) -> Recognition:
         for attempt in range(1, self.retries + 1):

@@ -13,7 +13,7 @@ from stretto.contexts.core.recognition import (
     TranscriptionOptions,
 )
 from stretto.contexts.processing.chunk_processor import with_speech
-from stretto.contexts.processing.model import AudioChunk
+from stretto.contexts.processing.model import AudioChunk, CancelToken
 from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 
@@ -30,7 +30,15 @@ class LanguageFinder:
     somebody testing a microphone in another language, do not decide for three hours.
     """
 
-    def __init__(self, *, engine: Engine, detector: SpeechDetector, cache: ResultCache) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        detector: SpeechDetector,
+        cache: ResultCache,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self._cancel = cancel or CancelToken()
         self._engine = engine
         self._detector = detector
         self._cache = cache
@@ -73,16 +81,19 @@ class LanguageFinder:
     def _of_chunk(
         self, chunk: AudioChunk, options: TranscriptionOptions
     ) -> tuple[DetectedLanguage, AudioChunk]:
-        known = self.recall(chunk, options)
-        if known is not None:
-            return known, chunk
-        chunk = with_speech(chunk, self._detector)
-        language, probability = None, 0.0
-        if chunk.speech:
-            language, probability = self._engine.detect_language(chunk)
-        answer = Recognition(language=language, language_probability=probability)
-        self._cache.keep(self._request(chunk, options), answer)
-        return _detected(answer), chunk
+        listened = chunk
+
+        def listen() -> Recognition:
+            nonlocal listened
+            listened = with_speech(chunk, self._detector)
+            language, probability = None, 0.0
+            if listened.speech:
+                language, probability = self._engine.detect_language(listened)
+            return Recognition(language=language, language_probability=probability)
+
+        request = self._request(chunk, options)
+        answer = self._cache.compute(request, listen, cancel=self._cancel)
+        return _detected(answer), listened
 
 
 def _detected(recognition: Recognition) -> DetectedLanguage:

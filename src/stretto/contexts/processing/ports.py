@@ -116,7 +116,17 @@ class ResultCache(Protocol):
     def find(self, request: RecognitionRequest) -> Recognition | None: ...
 
     def keep(self, request: RecognitionRequest, recognition: Recognition) -> None:
-        """Durable when it returns. Only whole answers are kept: never one with a gap."""
+        """Durable when it returns. Only whole answers are kept: never one with a gap, and never
+        ``recalled_s``, which says how an answer came to be and not what it is."""
+
+    def compute(
+        self, request: RecognitionRequest, work: Callable[[], Recognition], *, cancel: CancelToken
+    ) -> Recognition:
+        """The answer that is kept, or that of ``work``, which is kept then.
+
+        However many ask for the same at the same time, ``work`` of one of them runs; another takes
+        over when that one fails. Raises Cancelled, and what ``work`` raises.
+        """
 
 
 class TranscriptStore(Protocol):

@@ -223,7 +223,10 @@ class _Run:
         service = self._service
         options = self._options
         finder = LanguageFinder(
-            engine=service.engine, detector=service.detector, cache=service.cache
+            engine=service.engine,
+            detector=service.detector,
+            cache=service.cache,
+            cancel=self._cancel,
         )
         processor = ChunkProcessor(
             transcript_id=self._id,

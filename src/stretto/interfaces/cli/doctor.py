@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
+from stretto.contexts.caching.model import LevelStatus
 from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.cli import doctor_engine, doctor_machine
 from stretto.interfaces.cli.doctor_checks import Check, CheckState, Configuration, guarded
@@ -18,10 +20,22 @@ _STYLES: Final = {CheckState.OK: "green", CheckState.MISSING: "yellow", CheckSta
 
 
 def run_doctor(
-    settings: Configuration, library: Library, *, database: Callable[[], str], as_json: bool
+    settings: Configuration,
+    library: Library,
+    *,
+    database: Callable[[], str],
+    cache: Mapping[str, Callable[[], LevelStatus]],
+    as_json: bool,
 ) -> int:
     """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
-    checks = (*examine(settings, library), guarded("database", lambda: check_database(database)))
+    checks = (
+        *examine(settings, library),
+        guarded("database", lambda: check_database(database)),
+        *(
+            guarded(f"cache {name}", partial(check_level, name, look))
+            for name, look in cache.items()
+        ),
+    )
     ready = is_ready(checks)
     if as_json:
         found = [_as_json(check) for check in checks]
@@ -60,6 +74,20 @@ def check_database(look: Callable[[], str]) -> Check:
         return Check(name="database", state=CheckState.OK, found=look())
     except StrettoError as error:
         return Check(name="database", state=CheckState.BROKEN, found=error.message)
+
+
+def check_level(name: str, look: Callable[[], LevelStatus]) -> Check:
+    """A level of the cache; without it everything is slower and just as right."""
+    status = look()
+    if status.working:
+        filled = "" if status.entries is None else f", {status.entries} entries"
+        found = f"{status.place}{filled}"
+        return Check(name=f"cache {name}", state=CheckState.OK, found=found, needed=False)
+    advice = "Recordings are transcribed without it; it is used again when it is well."
+    found = f"{status.place}: {status.trouble}"
+    return Check(
+        name=f"cache {name}", state=CheckState.BROKEN, found=found, advice=advice, needed=False
+    )
 
 
 def is_ready(checks: Sequence[Check]) -> bool:

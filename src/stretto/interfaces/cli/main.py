@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stretto.interfaces.cli.cache_commands import cache_app
+
 if TYPE_CHECKING:
     from stretto.application import Archive
 
@@ -33,6 +35,7 @@ transcripts_app = typer.Typer(
 app.add_typer(transcripts_app, name="transcripts")
 db_app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 app.add_typer(db_app, name="db")
+app.add_typer(cache_app, name="cache")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
@@ -138,6 +141,7 @@ def transcribe(
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
     from stretto.bootstrap import build_model_library, load_settings, look_at_database
+    from stretto.bootstrap.caching import look_at_cache
     from stretto.interfaces.cli.doctor import run_doctor
 
     settings = load_settings()
@@ -146,7 +150,8 @@ def doctor(as_json: Json = False) -> None:
     def database() -> str:
         return look_at_database(settings)
 
-    raise typer.Exit(run_doctor(settings, library, database=database, as_json=as_json))
+    cache = look_at_cache(settings)
+    raise typer.Exit(run_doctor(settings, library, database=database, cache=cache, as_json=as_json))
 
 
 @models_app.command("list")

@@ -7,11 +7,17 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
-from stretto.contexts.caching.model import FOREVER, TTL, CacheEntry, CacheKey
-from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.caching.model import (
+    CacheEntry,
+    CacheKey,
+    CacheLevel,
+    Invalidation,
+    LevelStatus,
+)
+from stretto.contexts.core.identifiers import Timestamp
 
-ENTRY_OVERHEAD_BYTES: Final = 500
-"""What an entry costs besides its value: the key, the entry itself, a place in the table."""
+ENTRY_OVERHEAD_BYTES: Final = 1200
+"""What an entry costs besides its value: key, entry, origin, moments, a place in the table."""
 
 
 class MemoryCacheStore:
@@ -29,39 +35,50 @@ class MemoryCacheStore:
         """Never above the maximum."""
         return self._size_bytes
 
-    def get(self, key: CacheKey) -> bytes | None:
-        now = self._now()
+    def get(self, key: CacheKey) -> CacheEntry | None:
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None or entry.expired(now):
+            if entry is None:
+                return None
+            if entry.expires_at is not None and entry.expired(self._now()):
                 self._remove(key)
                 return None
             self._entries.move_to_end(key)
-            return entry.value
+            return entry
 
-    def put(
-        self, key: CacheKey, value: bytes, *, ttl: TTL = FOREVER, source: FileHash | None = None
-    ) -> None:
-        now = self._now()
-        entry = CacheEntry(key=key, value=value, created_at=now, expires_at=ttl.expires_at(now))
+    def put(self, entry: CacheEntry) -> None:
+        cost = _cost(entry)
         with self._lock:
-            self._remove(key)
-            if _cost(entry) > self._maximum_bytes:
+            self._remove(entry.key)
+            if cost > self._maximum_bytes:
                 return
-            while self._size_bytes + _cost(entry) > self._maximum_bytes:
+            while self._size_bytes + cost > self._maximum_bytes:
                 self._remove(next(iter(self._entries)))
-            self._entries[key] = entry
-            self._size_bytes += _cost(entry)
+            self._entries[entry.key] = entry
+            self._size_bytes += cost
 
     def delete(self, key: CacheKey) -> None:
         with self._lock:
             self._remove(key)
 
-    def clear(self) -> None:
-        """Forget everything: a transcript was deleted, and its answers with it."""
+    def delete_struck(self, invalidation: Invalidation) -> int:
         with self._lock:
-            self._entries.clear()
-            self._size_bytes = 0
+            struck = [e.key for e in self._entries.values() if invalidation.strikes(e)]
+            for key in struck:
+                self._remove(key)
+        return len(struck)
+
+    def status(self) -> LevelStatus:
+        with self._lock:
+            speech_s = sum(entry.speech_s for entry in self._entries.values())
+            return LevelStatus(
+                level=CacheLevel.L1,
+                working=True,
+                place=f"memory of this process, at most {self._maximum_bytes / 1e6:g} MB",
+                entries=len(self._entries),
+                size_bytes=self._size_bytes,
+                speech_s=speech_s,
+            )
 
     def _remove(self, key: CacheKey) -> None:
         if entry := self._entries.pop(key, None):
