@@ -85,6 +85,7 @@ class SqlUseRecords:
             {"level": u.level or "", "engine": u.engine, "count": u.count, "speech_s": u.speech_s}
             for u in sorted(uses, key=lambda u: (u.level or "", u.engine))
         ]
+
         def added(connection: Connection) -> None:
             connection.executemany(_USED, hits)
             connection.executemany(_ADD_USE, rows)
@@ -111,6 +112,7 @@ class SqlLeases:
     def take(self, key: CacheKey, holder: str, *, seconds: float) -> bool:
         now_s = self._now().unix_s
         row = {"key": key.value, "holder": holder, "now": now_s, "until": now_s + seconds}
+
         def taken(connection: Connection) -> bool:
             if not self._swept:
                 connection.execute(_SWEEP, {"before": now_s - ABANDONED_S})
