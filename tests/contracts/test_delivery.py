@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from threading import Event
-from typing import Any
+from typing import Any, Never
 from uuid import UUID
 
 import pytest
 
 from stretto.bootstrap import build_archive
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
-from stretto.contexts.caching.model import CacheKey
+from stretto.contexts.caching.adapters.sql_records import SqlInvalidationRecords
+from stretto.contexts.caching.model import CacheEntry, CacheKey, Origin
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.core.events import JobQueued, TranscriptDeleted
 from stretto.contexts.core.identifiers import FileHash, JobId, Timestamp, TranscriptId
@@ -33,7 +34,11 @@ KEY = CacheKey(sha256_of("an answer"))
 def left(place: Place) -> Iterator[Database]:
     """A process deleted the last transcript of a file, and died before it said so to the cache."""
     database = opened(place)
-    SqlCacheStore(database, now=FakeClock()).put(KEY, b"what was said", source=FILE)
+    clock = FakeClock()
+    kept = CacheEntry(
+        key=KEY, value=b"what was said", created_at=clock(), origin=Origin(source=FILE)
+    )
+    SqlCacheStore(database, now=clock).put(kept)
     event = TranscriptDeleted(
         at=Timestamp(5.0),
         transcript_id=TranscriptId(UUID(int=1)),
@@ -47,7 +52,8 @@ def left(place: Place) -> Iterator[Database]:
 
 
 def answer(database: Database) -> bytes | None:
-    return SqlCacheStore(database, now=FakeClock()).get(KEY)
+    entry = SqlCacheStore(database, now=FakeClock()).get(KEY)
+    return entry.value if entry else None
 
 
 def waiting(database: Database) -> int:
@@ -67,11 +73,11 @@ def test_whatever_is_done_next_delivers_what_a_crash_left_behind(
 def test_a_delivery_that_fails_does_not_spoil_the_work_and_is_due_again(
     left: Database, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_self: object, _source: FileHash) -> int:
+    def full(*_: object, **__: object) -> Never:
         raise StorageUnavailable("The disk is gone.")
 
     with monkeypatch.context() as broken, build_archive(settings_of(place)) as archive:
-        broken.setattr(SqlCacheStore, "delete_of", full)
+        broken.setattr(SqlInvalidationRecords, "add", full)
         archive.page(Wanted())
     assert waiting(left) == 1
     with build_archive(settings_of(place)) as archive:
