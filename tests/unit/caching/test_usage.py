@@ -45,12 +45,15 @@ def test_who_used_nothing_writes_nothing() -> None:
 def test_trouble_while_writing_is_nobodys_trouble() -> None:
     class Broken(MemoryUseRecords):
         def add(self, *_: object, **__: object) -> None:
+            self.writes += 1
             raise ConnectionError("no database")
 
-    log = UseLog(Broken(), now=FakeClock())
+    broken = Broken()
+    log = UseLog(broken, now=FakeClock())
     log.hit(CacheLevel.L1, ENTRY)
     log.flush()
     log.flush()
+    assert broken.writes == 1  # what was counted is lost, and not tried again
 
 
 def test_the_cache_counts_hits_by_level_and_misses() -> None:
