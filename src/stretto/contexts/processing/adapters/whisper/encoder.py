@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
+from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
 from stretto.contexts.processing.adapters.whisper.layers import Layers
-from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
-from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 POOLED_STEPS: Final = 2
