@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,13 +13,16 @@ from dataclasses import dataclass, field
 @dataclass
 class Wire:
     """Cuts every connection once ``cut_after`` bytes went up; turns the first ``flip`` that is
-    seen on the way up into other bytes of the same length."""
+    seen on the way up into other bytes of the same length. ``sent`` counts what went up, at
+    ``bytes_per_s`` a connection if that is set."""
 
     port: int = 0
     cut_after: int | None = None
     flip: bytes = b""
     flipped: int = 0
     cuts: int = 0
+    bytes_per_s: float = 0.0
+    sent: int = 0
     _closed: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -50,6 +54,9 @@ class Wire:
                     self.cuts += 1
                     return
                 server.sendall(self._disturbed(data))
+                self.sent += len(data)
+                if self.bytes_per_s:
+                    time.sleep(len(data) / self.bytes_per_s)
 
     def _disturbed(self, data: bytes) -> bytes:
         if not self.flip or self.flip not in data:

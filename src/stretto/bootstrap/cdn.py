@@ -138,21 +138,30 @@ def credentials_of(settings: Settings) -> tuple[str, str, str]:
     if settings.cdn_access_key or not settings.cdn_credentials_file:
         return settings.cdn_access_key, settings.cdn_secret_key, ""
     path = Path(settings.cdn_credentials_file).expanduser()
-    found = configparser.RawConfigParser(default_section="")
     try:
-        found.read_string(path.read_text(encoding="utf-8"))
-        section = found["default"]
-        keys = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
-        return *keys, section.get("aws_session_token", "").strip()
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as cause:
         raise InvalidOption(
             f"STRETTO_CDN_CREDENTIALS_FILE {str(path)!r} cannot be read: {cause.strerror}."
         ) from cause
-    except (configparser.Error, KeyError, UnicodeDecodeError, ValueError):
+    keys = _keys_in(text)
+    if keys is None:  # raised here and not there: the error of the parser shows lines of the file
         raise InvalidOption(
             f"STRETTO_CDN_CREDENTIALS_FILE {str(path)!r} has no [default] section with "
             "aws_access_key_id and aws_secret_access_key."
-        ) from None  # the cause would show lines of the file
+        )
+    return keys
+
+
+def _keys_in(text: str) -> tuple[str, str, str] | None:
+    parser = configparser.RawConfigParser(default_section="")
+    try:
+        parser.read_string(text)
+        section = parser["default"]
+        keys = section["aws_access_key_id"].strip(), section["aws_secret_access_key"].strip()
+    except (configparser.Error, KeyError, ValueError):
+        return None
+    return *keys, section.get("aws_session_token", "").strip()
 
 
 def purge_published(settings: Settings, database: Database, transcript_id: TranscriptId) -> None:

@@ -155,7 +155,7 @@ class AssetMissing(Unavailable):
 
 
 class AssetDamaged(Unavailable):
-    """What lies in the store is not what was published. Publish it again with stretto cdn publish."""
+    """What lies in the store is not what was published. Publish it again."""
 
     retryable = False
 
