@@ -100,8 +100,10 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     outbox = OutboxWriter(wrote=due.set)
     caching = LaterCache(settings, database, events)
     cache = caching if use_cache else NoCache()
-    relay = build_relay(database, caching, due)
-    archive = _archive(database, slow, relay, caching, events=events)
+    relay = build_relay(settings, database, caching, due)
+    archive = _archive(
+        database, slow, relay, caching, events=events, besides=_sending(settings, database, events)
+    )
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
@@ -145,7 +147,7 @@ def build_archive(settings: Settings, *, database: Database | None = None) -> Ar
     database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
     caching = LaterCache(settings, database, events)
-    relay = build_relay(database, caching, due)
+    relay = build_relay(settings, database, caching, due)
     return _archive(database, slow, relay, caching, events=events)
 
 
@@ -156,12 +158,13 @@ def _archive(
     caching: LaterCache,
     *,
     events: EventBus,
+    besides: Callable[[], None] = lambda: None,
 ) -> Archive:
     outbox = OutboxWriter(wrote=relay.due.set)
 
     def shut_down() -> None:
         with ExitStack() as afterwards:
-            for close in (database.close, slow.close, caching.close):  # the last one first
+            for close in (database.close, slow.close, caching.close, besides):  # the last one first
                 afterwards.callback(close)
             deliver(relay)
 
@@ -175,6 +178,15 @@ def _archive(
     )
 
 
+def _sending(settings: Settings, database: Database, events: EventBus) -> Callable[[], None]:
+    """What waits for the CDN is sent in the background, where there is one. Returns its end."""
+    if not settings.cdn_url:
+        return lambda: None
+    from stretto.bootstrap.cdn import deliver_in_background
+
+    return deliver_in_background(settings, database, events.publish)
+
+
 def deliver(relay: OutboxRelay) -> None:
     """What was written, if anything was. The work is done: trouble here is no trouble with it."""
     try:
@@ -185,7 +197,9 @@ def deliver(relay: OutboxRelay) -> None:
         logger.exception("Events wait in the outbox for the next start.")
 
 
-def build_relay(database: Database, caching: LaterCache, due: Event) -> OutboxRelay:
+def build_relay(
+    settings: Settings, database: Database, caching: LaterCache, due: Event
+) -> OutboxRelay:
     """Delivers committed events to the parts of the program that have to act on them."""
     outbox = SqlOutbox(database)
 
@@ -195,9 +209,19 @@ def build_relay(database: Database, caching: LaterCache, due: Event) -> OutboxRe
 
             caching.management().invalidate(Selection(source=event.event.file_hash))
 
-    deletion = Subscription(name="cache", kinds=(TranscriptDeleted,), consumer=forget_answers)
+    def purge_assets(event: OutboxEvent) -> None:
+        if isinstance(event.event, TranscriptDeleted):
+            from stretto.bootstrap.cdn import purge_published
+
+            purge_published(settings, database, event.event.transcript_id)
+
+    consumers = {"cache": forget_answers, "cdn": purge_assets}
+    subscriptions = tuple(
+        Subscription(name=name, kinds=(TranscriptDeleted,), consumer=consumer)
+        for name, consumer in consumers.items()
+    )
     return OutboxRelay(
-        outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now, due=due
+        outbox=outbox, receipts=outbox, subscriptions=subscriptions, clock=now, due=due
     )
 
 

@@ -48,9 +48,10 @@ def _declared_indexes(engine: sa.Engine) -> tuple[IndexDefinition, ...]:
     from stretto.contexts.caching.adapters import tables as caching
     from stretto.contexts.database.adapters import tables as database
     from stretto.contexts.database.adapters.declared import declared_indexes
+    from stretto.contexts.external.adapters import cdn_tables as cdn
     from stretto.contexts.processing.adapters import tables as processing
 
-    declarations = (caching.metadata, database.metadata, processing.metadata)
+    declarations = (caching.metadata, database.metadata, cdn.metadata, processing.metadata)
     return declared_indexes(declarations, engine.dialect)
 
 

@@ -76,6 +76,7 @@ def test_a_retry_may_help_where_the_drawing_says_so() -> None:
     assert {kind.__name__ for kind in CLASSES if kind.retryable} == {
         "Unavailable",
         "StorageUnavailable",
+        "CDNUnavailable",
         "StorageBusy",
         "StorageFull",
         "TransientEngineFailure",

@@ -4,7 +4,7 @@ StrettoError
 ├── InvalidRequest            the caller asked for something that cannot be   (never retry)
 │   ├── InvalidIdentifier · InvalidHash · InvalidLanguage · InvalidOption
 │   ├── InvalidStatement
-│   └── UnknownEngine · UnknownModel · UnknownTranscript
+│   └── UnknownEngine · UnknownModel · UnknownTranscript · UnknownAsset
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
 │   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
@@ -12,6 +12,9 @@ StrettoError
 │   ├── EngineUnavailable · StorageFull
 │   ├── StorageUnavailable
 │   │   └── StorageBusy                                                       (retry soon)
+│   ├── CDNUnavailable                                                        (retry later)
+│   ├── CDNRefused
+│   ├── AssetMissing · AssetDamaged
 │   └── OutputNotWritable
 ├── EngineFailure             an engine gave up on one piece of audio
 │   └── TransientEngineFailure                                                (retry helps)
@@ -75,6 +78,10 @@ class UnknownTranscript(InvalidRequest):
     """There is no transcript of that id."""
 
 
+class UnknownAsset(InvalidRequest):
+    """That was not published."""
+
+
 class UnusableMedia(StrettoError):
     """The file cannot be transcribed."""
 
@@ -129,6 +136,28 @@ class StorageBusy(StorageUnavailable):
 
 class StorageFull(Unavailable):
     """The disk is full. Free some space and run the same command again: finished work is kept."""
+
+
+class CDNUnavailable(Unavailable):
+    """The CDN cannot be reached. What was to be published waits and is sent later."""
+
+
+class CDNRefused(Unavailable):
+    """The CDN refused what was asked of it; somebody has to set something right."""
+
+    retryable = False
+
+
+class AssetMissing(Unavailable):
+    """It is not in the store any more. Publish it again with stretto cdn publish."""
+
+    retryable = False
+
+
+class AssetDamaged(Unavailable):
+    """What lies in the store is not what was published. Publish it again."""
+
+    retryable = False
 
 
 class OutputNotWritable(Unavailable):

@@ -178,3 +178,23 @@ class CacheInvalidated(DomainEvent):
     number: int
     selection: str
     entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetPublished(DomainEvent):
+    """It lies in the store that listeners fetch from; ``kind`` is such as audio or vtt."""
+
+    transcript_id: TranscriptId
+    kind: str
+    key: str
+    size_bytes: int
+    store: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetPurged(DomainEvent):
+    """It is gone from every store."""
+
+    transcript_id: TranscriptId
+    kind: str
+    key: str

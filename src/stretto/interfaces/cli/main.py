@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stretto.interfaces.cli.cache_commands import cache_app
+from stretto.interfaces.cli.cdn_commands import cdn_app
 
 if TYPE_CHECKING:
     from stretto.application import Archive
@@ -36,6 +37,7 @@ app.add_typer(transcripts_app, name="transcripts")
 db_app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 app.add_typer(db_app, name="db")
 app.add_typer(cache_app, name="cache")
+app.add_typer(cdn_app, name="cdn")
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]
@@ -106,6 +108,9 @@ def transcribe(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything anew, look nothing up.")
     ] = False,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Put transcript and audio where listeners fetch it.")
+    ] = False,
     plan: Annotated[
         bool, typer.Option("--plan", help="Show how the files would be cut; transcribe nothing.")
     ] = False,
@@ -129,6 +134,7 @@ def transcribe(
         words=words,
         layout=(max_line_width, max_line_count),
         no_cache=no_cache,
+        publish=publish,
         quiet=quiet,
         as_json=as_json,
         debug=debug,

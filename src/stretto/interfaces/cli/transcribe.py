@@ -53,6 +53,7 @@ class Request:
     words: bool
     layout: tuple[int | None, int | None]
     no_cache: bool
+    publish: bool
     quiet: bool
     as_json: bool
     debug: bool
@@ -151,6 +152,7 @@ def _one(
             transcript, not_kept = error.transcript, error.message
         shown.end()
         written = write(index, transcript)
+        published = "" if not_kept else _published(request, transcript, path)
     except StrettoError as error:
         shown.end()
         if request.debug and not isinstance(error, Cancelled):
@@ -164,8 +166,27 @@ def _one(
         code=ExitCode.PARTIAL if partial else ExitCode.COMPLETE,
         message=_report(
             transcript, application.database, seconds=time.monotonic() - started, written=written
-        ),
+        )
+        + published,
     )
+
+
+def _published(request: Request, transcript: Transcript, path: Path) -> str:
+    """Lines about what listeners can fetch now, if it was asked for."""
+    if not request.publish:
+        return ""
+    from stretto.bootstrap import build_database, load_settings
+    from stretto.bootstrap.cdn import build_publishing
+    from stretto.interfaces.cli.cdn_publish import publish_finished
+
+    settings = load_settings(overrides=request.settings)
+    database = build_database(settings)
+    try:
+        publishing = build_publishing(settings, database, stream=request.stream)
+        link_s, quiet = float(settings.cdn_link_s), request.quiet
+        return "\n" + publish_finished(publishing, transcript, path, link_s=link_s, quiet=quiet)
+    finally:
+        database.close()
 
 
 def _report(transcript: Transcript, database: str, *, seconds: float, written: str) -> str:

@@ -1,0 +1,1 @@
+"""External: servers of others, and stores that serve what was made here."""
