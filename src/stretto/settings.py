@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -17,41 +17,41 @@ from typing import Any, Final
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
+from stretto.settings_remote import (
+    CLOUDRU_API_KEY,
+    CLOUDRU_API_KEY_FILE,
+    CLOUDRU_URL,
+    OPENAI_ANSWERS,
+    OPENAI_API_KEY,
+    OPENAI_API_KEY_FILE,
+    OPENAI_URL,
+    REMOTE_ANSWER_S,
+    REMOTE_AUDIO_S_PER_MINUTE,
+    REMOTE_BODY_BYTES,
+    REMOTE_CA_FILE,
+    REMOTE_CALL_S,
+    REMOTE_CONCURRENCY,
+    REMOTE_DEADLINE_S,
+    REMOTE_ENCODING,
+    REMOTE_REQUESTS_PER_MINUTE,
+)
+from stretto.settings_values import (
+    COMPUTE_TYPES,
+    DEVICES,
+    ENGINE_NAME,
+    LOG_LEVELS,
+    REDIS_SCHEMES,
+    about,
+    is_database,
+    is_language,
+    is_no_file,
+    number,
+)
 
 PREFIX: Final = "STRETTO_"
 FILE_NAME: Final = "stretto.toml"
-DEVICES: Final = ("auto", "cpu", "cuda")
-COMPUTE_TYPES: Final = (
-    "auto",
-    "int8",
-    "int8_float32",
-    "int8_float16",
-    "int8_bfloat16",
-    "int16",
-    "float16",
-    "bfloat16",
-    "float32",
-)
-REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
-LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 TRUE_WORDS: Final = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS: Final = frozenset({"0", "false", "no", "off"})
-_ENGINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-
-
-def _about(
-    doc: str, *, allowed: str, check: Callable[[Any], bool], shown: str | None = None
-) -> dict[str, Any]:
-    """What is known of a field: ``allowed`` ends the sentence "NAME must be …", ``check`` says
-    whether a value is, and ``shown`` is how the reference page writes the default."""
-    return {"doc": doc, "allowed": allowed, "check": check, "shown": shown}
-
-
-def _number(default: int, doc: str, lowest: int, highest: int, *, unit: str = "") -> Any:
-    """A setting that is a whole number."""
-    allowed = f"a whole number{unit and f' of {unit}'} from {lowest} to {highest}"
-    check = lambda number: lowest <= number <= highest  # noqa: E731
-    return field(default=default, metadata=_about(doc, allowed=allowed, check=check))
 
 
 def _data_folder() -> Path:
@@ -60,52 +60,31 @@ def _data_folder() -> Path:
     return platformdirs.user_data_path("stretto", appauthor=False)
 
 
-def _is_no_file(path: Path) -> bool:
-    try:
-        return not path.is_file()
-    except OSError:  # whoever writes there will say what is wrong with it
-        return True
-
-
-def _is_database(url: str) -> bool:
-    try:
-        return not url or bool(ConnectionString.parse(url))
-    except InvalidOption:
-        return False
-
-
-def _is_language(code: str) -> bool:
-    try:
-        return not code or bool(Language(code))
-    except InvalidLanguage:
-        return False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set up. Raises InvalidOption for a value that is not allowed."""
 
     home: Path = field(
         default_factory=_data_folder,
-        metadata=_about(
+        metadata=about(
             "Where transcripts, the cache and models are kept, and where stretto.toml lies. "
             "Not allowed in stretto.toml itself.",
             allowed="a folder, existing or to be created",
-            check=_is_no_file,
+            check=is_no_file,
             shown="the user's data folder",
         ),
     )
     engine: str = field(
         default="whisper",
-        metadata=_about(
+        metadata=about(
             "The engine that transcribes.",
             allowed="the name of an engine: letters, digits, dots, hyphens, underscores",
-            check=lambda name: bool(_ENGINE_NAME.match(name)),
+            check=lambda name: bool(ENGINE_NAME.match(name)),
         ),
     )
     model: str = field(
         default="",
-        metadata=_about(
+        metadata=about(
             "The model of the engine; empty means the engine's default.",
             allowed="a model name or a folder",
             check=lambda name: "\0" not in name,
@@ -113,7 +92,7 @@ class Settings:
     )
     device: str = field(
         default="auto",
-        metadata=_about(
+        metadata=about(
             "What computes; auto takes CUDA where there is a device.",
             allowed="auto, cpu or cuda",
             check=lambda device: device in DEVICES,
@@ -121,30 +100,30 @@ class Settings:
     )
     compute_type: str = field(
         default="auto",
-        metadata=_about(
+        metadata=about(
             "The numbers to compute in; auto is float16 on CUDA, on a processor int8, for small "
             "models computed here, for larger ones by CTranslate2.",
             allowed=f"one of {', '.join(COMPUTE_TYPES)}",
             check=lambda name: name in COMPUTE_TYPES,
         ),
     )
-    concurrency: int = _number(
+    concurrency: int = number(
         4, "How many chunks may be worked on at once, over all files of a process.", 1, 64
     )
-    workers: int = _number(
+    workers: int = number(
         0, "Decoders of the local engine that run side by side; 0 means one per core.", 0, 256
     )
     language: str = field(
         default="",
-        metadata=_about(
+        metadata=about(
             "The language that is spoken; empty means: find out.",
             allowed="a language code (ISO 639-1, such as en, ru or de) or empty",
-            check=_is_language,
+            check=is_language,
         ),
     )
     log_level: str = field(
         default="WARNING",
-        metadata=_about(
+        metadata=about(
             "The least important messages that are logged.",
             allowed="one of " + ", ".join(LOG_LEVELS),
             check=lambda level: level in LOG_LEVELS,
@@ -153,30 +132,30 @@ class Settings:
     database_url: str = field(
         default="",
         repr=False,
-        metadata=_about(
+        metadata=about(
             "The database of a team; empty means SQLite in the home folder. See "
             "[Databases](../howto/databases.md).",
             allowed="empty or postgresql+psycopg://user:password@host:5432/database",
-            check=_is_database,
+            check=is_database,
         ),
     )
     database_pool_min: int = field(
         default=1,
-        metadata=_about(
+        metadata=about(
             "Connections to PostgreSQL that are opened at once.",
             allowed="a whole number from 0 to 1000, and at most database_pool_max",
             check=lambda count: 0 <= count <= 1000,
         ),
     )
-    database_pool_max: int = _number(
+    database_pool_max: int = number(
         10, "Connections to PostgreSQL that a process keeps open at most.", 1, 1000
     )
-    database_pool_overflow: int = _number(
+    database_pool_overflow: int = number(
         5, "Connections that are opened besides in a rush, and closed after it.", 0, 1000
     )
     slow_query_ms: int = field(
         default=100,
-        metadata=_about(
+        metadata=about(
             "A database statement that takes longer is remembered for stretto db advise.",
             allowed="a whole number of milliseconds from 1 to 600000",
             check=lambda limit: 1 <= limit <= 600_000,
@@ -185,26 +164,26 @@ class Settings:
     redis_url: str = field(
         default="",
         repr=False,
-        metadata=_about(
+        metadata=about(
             "A Redis that many processes share as a level of the cache; empty means none. See "
             "[The cache](../howto/cache.md).",
             allowed="empty or redis://user:password@host:6379/0 (also rediss:// and unix://)",
             check=lambda url: not url or url.startswith(REDIS_SCHEMES),
         ),
     )
-    cache_memory_mb: int = _number(
+    cache_memory_mb: int = number(
         32, "What the cache keeps in the memory of a process at most.", 0, 1_000_000, unit="MB"
     )
-    cache_memory_ttl_s: int = _number(
+    cache_memory_ttl_s: int = number(
         3600, "How long it keeps an answer there.", 1, 31_536_000, unit="seconds"
     )
-    cache_redis_ttl_s: int = _number(
+    cache_redis_ttl_s: int = number(
         86_400, "How long the cache keeps an answer in Redis.", 1, 2_592_000, unit="seconds"
     )
-    cache_disk_mb: int = _number(
+    cache_disk_mb: int = number(
         20_000, "What the cache keeps in the database at most.", 1, 100_000_000, unit="MB"
     )
-    cache_warm_s: int = _number(
+    cache_warm_s: int = number(
         0,
         "How long answers that are used most are loaded into the faster levels when the program "
         "starts; 0 means not at all.",
@@ -213,20 +192,37 @@ class Settings:
     )
     cache_tag: str = field(
         default="",
-        metadata=_about(
+        metadata=about(
             "A word that answers are marked with when they are kept, for stretto cache invalidate.",
             allowed="empty or at most 64 letters, digits, dots, hyphens and underscores",
-            check=lambda tag: not tag or bool(_ENGINE_NAME.match(tag)),
+            check=lambda tag: not tag or bool(ENGINE_NAME.match(tag)),
         ),
     )
     offline: bool = field(
         default=False,
-        metadata=_about(
+        metadata=about(
             "True forbids downloads from a model hub.",
             allowed="true or false",
             check=lambda _: True,
         ),
     )
+
+    cloudru_url: str = CLOUDRU_URL
+    cloudru_api_key: str = CLOUDRU_API_KEY
+    cloudru_api_key_file: str = CLOUDRU_API_KEY_FILE
+    openai_url: str = OPENAI_URL
+    openai_api_key: str = OPENAI_API_KEY
+    openai_api_key_file: str = OPENAI_API_KEY_FILE
+    openai_answers: str = OPENAI_ANSWERS
+    remote_ca_file: str = REMOTE_CA_FILE
+    remote_encoding: str = REMOTE_ENCODING
+    remote_body_bytes: int = REMOTE_BODY_BYTES
+    remote_call_s: int = REMOTE_CALL_S
+    remote_concurrency: int = REMOTE_CONCURRENCY
+    remote_requests_per_minute: int = REMOTE_REQUESTS_PER_MINUTE
+    remote_audio_s_per_minute: int = REMOTE_AUDIO_S_PER_MINUTE
+    remote_answer_s: int = REMOTE_ANSWER_S
+    remote_deadline_s: int = REMOTE_DEADLINE_S
 
     def __post_init__(self) -> None:
         for one in fields(self):

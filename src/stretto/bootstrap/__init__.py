@@ -26,6 +26,7 @@ from stretto.bootstrap.database import (
     upgrade,
 )
 from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stretto.contexts.processing.model import CancelToken
-    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector, SpeechService
 
 __all__ = [
     "Database",
@@ -105,10 +106,11 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
+    services = RemoteServices(settings)
     processing = ProcessingService(
         reader=PyAvReader(),
         detector=build_detector(),
-        engine=build_engine(settings, cache),
+        engine=build_engine(settings, cache, remote=services),
         cache=cache,
         transcripts=SqlTranscriptStore(database, outbox=outbox),
         sizer=DynamicChunkSizer(),
@@ -136,6 +138,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         events=events,
         database=place_of(settings),
         language=settings.language,
+        release=services.close,
     )
 
 
@@ -210,7 +213,12 @@ def engine_names() -> list[str]:
     return sorted(metadata.entry_points(group=ENGINES).names)
 
 
-def build_engine(settings: Settings, cache: ResultCache) -> Engine:
+def build_engine(
+    settings: Settings,
+    cache: ResultCache,
+    *,
+    remote: Callable[[str], SpeechService] | None = None,
+) -> Engine:
     """The engine of that name from the entry points. Raises UnknownEngine, EngineUnavailable."""
     found = metadata.entry_points(group=ENGINES, name=settings.engine)
     if not found:
@@ -231,6 +239,7 @@ def build_engine(settings: Settings, cache: ResultCache) -> Engine:
             models_path=settings.models_path,
             offline=settings.offline,
             cache=cache,
+            remote=remote or RemoteServices(settings),
         )
     )
     return engine

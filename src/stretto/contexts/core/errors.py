@@ -14,6 +14,7 @@ StrettoError
 │   │   └── StorageBusy                                                       (retry soon)
 │   └── OutputNotWritable
 ├── EngineFailure             an engine gave up on one piece of audio
+│   ├── UnusableAnswer
 │   └── TransientEngineFailure                                                (retry helps)
 └── Cancelled                 somebody asked to stop
 
@@ -139,6 +140,10 @@ class OutputNotWritable(Unavailable):
 
 class EngineFailure(StrettoError):
     """The engine could not transcribe a piece of the audio."""
+
+
+class UnusableAnswer(EngineFailure):
+    """The speech service answered with something that is no transcript."""
 
 
 class TransientEngineFailure(EngineFailure):

@@ -39,6 +39,7 @@ from stretto.contexts.processing.cutting import cut
 from stretto.contexts.processing.language import DetectedLanguage, LanguageFinder, resolved
 from stretto.contexts.processing.merging import MergedResult, ResultMerger
 from stretto.contexts.processing.model import (
+    USUAL_RETRIES,
     AudioChunk,
     CancelToken,
     ConcurrencyLimit,
@@ -156,7 +157,8 @@ class ProcessingService:
         at_once = min(self.concurrency.value, limits.concurrency or self.concurrency.value)
         concurrency = ConcurrencyLimit(at_once)
         size = self.sizer.decide(file, limits=limits, concurrency=concurrency)
-        return ProcessingStrategy(size=size, concurrency=concurrency)
+        retries = USUAL_RETRIES if limits.retries is None else limits.retries
+        return ProcessingStrategy(size=size, concurrency=concurrency, retries_per_chunk=retries)
 
 
 class _Run:

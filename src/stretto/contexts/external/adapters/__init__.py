@@ -1,0 +1,1 @@
+"""The foreign libraries of this context, one file each."""

@@ -1,0 +1,94 @@
+"""The settings of services over the network: where they are, what lets us in, what they allow."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, Final
+
+from stretto.settings_values import about, number, text
+
+ANSWERS: Final = ("verbose_json", "json", "text")
+ENCODINGS: Final = ("flac", "wav")
+
+
+def _is_address(url: str) -> bool:
+    """A first look; whoever connects looks again, and says more."""
+    return url.startswith(("https://", "http://")) and url.isascii() and " " not in url
+
+
+def _is_key(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def _url(default: str, doc: str) -> Any:
+    allowed = "an address that begins with https:// (http:// for this machine only)"
+    return field(default=default, metadata=about(doc, allowed=allowed, check=_is_address))
+
+
+def _key(doc: str) -> Any:
+    allowed = "empty or printable characters without spaces"
+    return text(doc, allowed=allowed, check=_is_key, secret=True)
+
+
+def _file(doc: str) -> Any:
+    return text(doc, allowed="empty or a file", check=lambda path: "\0" not in path)
+
+
+def _one_of(names: tuple[str, ...], doc: str) -> Any:
+    allowed = f"{', '.join(names[:-1])} or {names[-1]}"
+    check = lambda name: name in names  # noqa: E731
+    return field(default=names[0], metadata=about(doc, allowed=allowed, check=check))
+
+
+CLOUDRU_URL: Final = _url(
+    "https://foundation-models.api.cloud.ru/v1",
+    "Where the engine cloudru asks. See [Cloud.ru](../howto/cloudru.md).",
+)
+CLOUDRU_API_KEY: Final = _key("The key of the engine cloudru.")
+CLOUDRU_API_KEY_FILE: Final = _file("A file that holds the key of the engine cloudru.")
+OPENAI_URL: Final = _url(
+    "https://api.openai.com/v1",
+    "Where the engine openai asks: any server with that interface.",
+)
+OPENAI_API_KEY: Final = _key("The key of the engine openai, if its server wants one.")
+OPENAI_API_KEY_FILE: Final = _file("A file that holds the key of the engine openai.")
+OPENAI_ANSWERS: Final = _one_of(
+    ANSWERS,
+    "The form in which the engine openai wants answers; only verbose_json has times of its own.",
+)
+REMOTE_CA_FILE: Final = _file(
+    "Certificates (PEM) to trust instead of the system's, for a server with its own authority."
+)
+REMOTE_ENCODING: Final = _one_of(
+    ENCODINGS, "How audio is packed for a service: flac has half the bytes of wav."
+)
+REMOTE_BODY_BYTES: Final = number(
+    26_214_400, "What a service takes in one call at most.", 2_000_000, 1_000_000_000, unit="bytes"
+)
+REMOTE_CALL_S: Final = number(
+    0,
+    "What a service takes in one call at most; 0 means any length.",
+    *(0, 86_400),
+    unit="seconds of audio",
+)
+REMOTE_CONCURRENCY: Final = number(
+    4, "How many calls a service gets at the same time at most.", 1, 64
+)
+REMOTE_REQUESTS_PER_MINUTE: Final = number(
+    0, "How many calls a service gets in any minute at most; 0 means any number.", 0, 100_000
+)
+REMOTE_AUDIO_S_PER_MINUTE: Final = number(
+    0,
+    "How much audio a service gets in any minute at most; 0 means any amount.",
+    *(0, 10_000_000),
+    unit="seconds",
+)
+REMOTE_ANSWER_S: Final = number(
+    300, "How long a service may take to answer one call.", 1, 86_400, unit="seconds"
+)
+REMOTE_DEADLINE_S: Final = number(
+    900,
+    "How long one chunk may take with all attempts and pauses.",
+    *(1, 86_400),
+    unit="seconds",
+)
