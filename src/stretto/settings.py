@@ -18,9 +18,13 @@ from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
 from stretto.settings_remote import (
+    ALIGN,
+    ALIGN_MODEL,
     CLOUDRU_API_KEY,
     CLOUDRU_API_KEY_FILE,
     CLOUDRU_URL,
+    HEDGE,
+    HEDGE_MODEL,
     OPENAI_ANSWERS,
     OPENAI_API_KEY,
     OPENAI_API_KEY_FILE,
@@ -214,6 +218,10 @@ class Settings:
     openai_api_key: str = OPENAI_API_KEY
     openai_api_key_file: str = OPENAI_API_KEY_FILE
     openai_answers: str = OPENAI_ANSWERS
+    align: bool = ALIGN
+    align_model: str = ALIGN_MODEL
+    hedge: str = HEDGE
+    hedge_model: str = HEDGE_MODEL
     remote_ca_file: str = REMOTE_CA_FILE
     remote_encoding: str = REMOTE_ENCODING
     remote_body_bytes: int = REMOTE_BODY_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, Final
 
-from stretto.settings_values import about, number, text
+from stretto.settings_values import ENGINE_NAME, about, number, text
 
 ANSWERS: Final = ("verbose_json", "json", "text")
 ENCODINGS: Final = ("flac", "wav")
@@ -32,6 +32,11 @@ def _key(doc: str) -> Any:
 
 def _file(doc: str) -> Any:
     return text(doc, allowed="empty or a file", check=lambda path: "\0" not in path)
+
+
+def _flag(doc: str) -> Any:
+    """A setting that is true or false, and false unless somebody sets it."""
+    return field(default=False, metadata=about(doc, allowed="true or false", check=lambda _: True))
 
 
 def _one_of(names: tuple[str, ...], doc: str) -> Any:
@@ -61,6 +66,24 @@ REMOTE_CA_FILE: Final = _file(
 )
 REMOTE_ENCODING: Final = _one_of(
     ENCODINGS, "How audio is packed for a service: flac has half the bytes of wav."
+)
+ALIGN: Final = _flag(
+    "True gives the words of a service's text the times at which the local model heard them."
+)
+ALIGN_MODEL: Final = text(
+    "The local model that hears the times; empty means the usual one.",
+    allowed="a model name or a folder",
+    check=lambda name: "\0" not in name,
+)
+HEDGE: Final = text(
+    "An engine that gets a chunk as well when the first takes unusually long; empty means none.",
+    allowed="empty or the name of an engine",
+    check=lambda name: not name or bool(ENGINE_NAME.match(name)),
+)
+HEDGE_MODEL: Final = text(
+    "The model of that engine; empty means its usual one.",
+    allowed="a model name or a folder",
+    check=lambda name: "\0" not in name,
 )
 REMOTE_BODY_BYTES: Final = number(
     26_214_400, "What a service takes in one call at most.", 2_000_000, 1_000_000_000, unit="bytes"

@@ -3,6 +3,7 @@ ledger of the service."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -157,6 +158,49 @@ def test_the_plan_of_a_service_asks_nobody(office: Office) -> None:
     assert done.code == 0, done.err
     assert office.server.entries() == []
     assert office.server.connections == 0
+
+
+def test_the_local_model_gives_the_words_of_a_service_their_times(office: Office) -> None:
+    text = "It was the best of times, it was the worst of times, it was the age of wisdom."
+    office.server.script = lambda _: Reply(body=json.dumps({"text": text}).encode())
+    done = office.transcribe(
+        *("--align", "--words", "--format", "json"), STRETTO_ALIGN_MODEL="tiny.en"
+    )
+    assert done.code == 0, done.err
+    assert done.document["text"] == text
+    words = [word for segment in done.document["segments"] for word in segment.get("words", ())]
+    heard = [word for word in words if word["probability"] > 0]
+    assert len(heard) >= 8
+    assert [word["start"] for word in words] == sorted(word["start"] for word in words)
+
+
+def test_an_engine_may_stand_behind_another(office: Office) -> None:
+    done = office.transcribe(STRETTO_HEDGE="whisper", STRETTO_HEDGE_MODEL="tiny.en")
+    assert done.code == 0, done.err
+    assert "instead" not in done.err
+    assert len(office.server.entries()) == 1
+    wrong = office.transcribe(STRETTO_HEDGE="parrot")
+    assert wrong.code == 2
+    assert "There is no engine 'parrot'" in wrong.err
+
+
+def service_line(done: Finished) -> list[str]:
+    (line,) = [line for line in done.out.splitlines() if line.split("\t")[1:2] == ["service"]]
+    return line.split("\t")
+
+
+def test_the_doctor_says_whether_the_service_lets_us_in(office: Office) -> None:
+    well = service_line(office.run("doctor", STRETTO_ENGINE="cloudru"))
+    assert well[0] == "ok"
+    assert "over HTTP/2, and the key is accepted" in well[2]
+    office.server.script = lambda _: refused(401, "Incorrect API key provided")
+    ill = service_line(office.run("doctor", STRETTO_ENGINE="cloudru"))
+    assert ill[0] == "broken"
+    assert "does not accept the key (401)" in ill[2]
+    office.server.go_down()
+    gone = service_line(office.run("doctor", STRETTO_ENGINE="cloudru"))
+    assert "cannot be reached" in gone[2]
+    assert KEY not in "".join((*well, *ill, *gone))
 
 
 def test_asking_for_help_loads_no_network() -> None:

@@ -98,8 +98,9 @@ class Http2Server(asyncio.Protocol):
         self._streams += 1
         call, reply = self._backend.arrived(upload.headers, bytes(upload.body))
         every = self._backend.goaway_every
-        if every and self._streams % every == 0:
-            reply = Reply(fault=Fault.GOAWAY_BELOW)
+        if every and self._streams % every == 0:  # what came before it, is still answered
+            self._go_away(stream - 2)
+            return
         task = asyncio.get_running_loop().create_task(self._work(stream, upload, call, reply))
         self._tasks[stream] = task
 
@@ -121,7 +122,9 @@ class Http2Server(asyncio.Protocol):
 
     async def _end(self, stream: int, reply: Reply) -> None:
         fault = reply.fault
-        if fault is Fault.NEVER_ANSWERS:
+        if fault is Fault.SILENT:
+            self._transport.pause_reading()
+        if fault in {Fault.NEVER_ANSWERS, Fault.SILENT}:
             await asyncio.Event().wait()
         elif fault is Fault.CLOSED:
             self._transport.abort()

@@ -19,6 +19,7 @@ class Fault(StrEnum):
 
     NONE = "none"
     NEVER_ANSWERS = "never answers"
+    SILENT = "as if the network had forgotten the connection"
     RESET = "reset"
     REFUSED = "refused stream"
     RESET_IN_BODY = "reset in the body"

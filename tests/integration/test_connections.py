@@ -219,6 +219,29 @@ def test_a_cancelled_request_is_called_back_and_the_connection_kept(client: Clie
     assert client.manager.metrics.opened == 1
 
 
+def test_a_connection_that_the_network_forgot_is_noticed_long_before_the_timeout(
+    tmp_path: Path,
+) -> None:
+    script = in_turn(Reply(fault=Fault.SILENT))
+    with backend(tmp_path, script=script) as server:
+        client = Client(server, tmp_path, quiet_s=0.2, look_after_s=0.05)
+        began = time.monotonic()
+        with pytest.raises(CallFailed, match="ping"):
+            client.ask()
+        assert time.monotonic() - began < 3.0
+        assert client.ask(key="next").status == 200
+        client.manager.close()
+
+
+def test_a_service_that_only_thinks_for_long_answers_pings_and_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    with backend(tmp_path, script=lambda _: Reply(takes_s=1.0)) as server:
+        client = Client(server, tmp_path, quiet_s=0.1, look_after_s=0.03)
+        assert client.ask().status == 200
+        client.manager.close()
+
+
 def test_what_a_goaway_spares_is_still_answered(client: Client) -> None:
     client.server.script = lambda call: (
         Reply(fault=Fault.GOAWAY_ABOVE, drip_s=0.2, pieces=3) if call.key == "k" else Reply()

@@ -283,10 +283,13 @@ def test_a_cancel_is_obeyed_while_the_service_thinks(desk: Setup) -> None:
 
 
 def test_never_more_calls_at_once_than_allowed(desk: Setup) -> None:
-    one = desk(lambda _: Reply(takes_s=0.05), limit=RateLimit(concurrency=4))
+    """Three files of four chunks each, at once: as long as one file three times."""
+    one = desk(lambda _: Reply(takes_s=0.2), limit=RateLimit(concurrency=4))
+    began = time.monotonic()
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(one.ask, range(12)))
     assert max(entry.in_flight for entry in one.server.entries()) == 4
+    assert 0.6 <= time.monotonic() - began < 1.2
 
 
 def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) -> None:
@@ -323,6 +326,20 @@ def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) 
     time.sleep(0.5)
     assert one.ask(next(numbers)).segments
     assert one.ask(next(numbers)).segments
+
+
+def test_connections_that_go_away_again_and_again_cost_no_call(tmp_path: Path) -> None:
+    """G3: every twentieth stream is left unlooked at by a service that goes away."""
+    with backend(tmp_path, goaway_every=20, script=lambda _: Reply(takes_s=0.001)) as server:
+        manager = ConnectionPoolManager(authority=str(server.authority_file(tmp_path)))
+        one = Desk(server, manager)
+        with ThreadPoolExecutor(20) as pool:
+            answers = list(pool.map(one.ask, range(500)))
+        assert all(answer.segments for answer in answers)
+        executed = Counter(entry.key for entry in server.entries() if entry.executed)
+        assert len(executed) == 500
+        assert set(executed.values()) == {1}
+        manager.close()
 
 
 def test_tenants_take_turns(desk: Setup) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import metadata, util
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stretto.contexts.processing.model import CancelToken
-    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector, SpeechService
+    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
 
 __all__ = [
     "Database",
@@ -86,6 +88,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
+LOCAL_ENGINE: Final = "whisper"
 ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
 """After these, what was written to the outbox is delivered."""
 
@@ -217,31 +220,53 @@ def build_engine(
     settings: Settings,
     cache: ResultCache,
     *,
-    remote: Callable[[str], SpeechService] | None = None,
+    remote: RemoteServices | None = None,
 ) -> Engine:
-    """The engine of that name from the entry points. Raises UnknownEngine, EngineUnavailable."""
-    found = metadata.entry_points(group=ENGINES, name=settings.engine)
+    """The engine of that name from the entry points; ``remote`` makes the clients of services.
+
+    With ``hedge`` set, another one stands behind it; with ``align``, a service's text gets its
+    times from the local engine. Raises UnknownEngine and EngineUnavailable.
+    """
+    services = remote or RemoteServices(settings)
+    configuration = EngineConfiguration(
+        model=settings.model,
+        device=settings.device,
+        compute_type=settings.compute_type,
+        workers=settings.workers,
+        models_path=settings.models_path,
+        offline=settings.offline,
+        cache=cache,
+        remote=services,
+    )
+    engine = _engine_named(settings.engine, configuration)
+    if settings.hedge and settings.hedge != settings.engine:
+        from stretto.contexts.processing.hedged_engine import HedgedEngine
+
+        behind = replace(configuration, model=settings.hedge_model)
+        engine = HedgedEngine(
+            first=engine,
+            second=_engine_named(settings.hedge, behind),
+            calm=lambda: services.calm(settings.engine),
+            clock=time.monotonic,
+        )
+    if settings.align and settings.engine != LOCAL_ENGINE:
+        from stretto.contexts.processing.aligned_engine import AlignedEngine
+
+        local = replace(configuration, model=settings.align_model)
+        engine = AlignedEngine(text=engine, times=_engine_named(LOCAL_ENGINE, local))
+    return engine
+
+
+def _engine_named(name: str, configuration: EngineConfiguration) -> Engine:
+    found = metadata.entry_points(group=ENGINES, name=name)
     if not found:
         known = ", ".join(engine_names())
-        raise UnknownEngine(f"There is no engine {settings.engine[:64]!r}. Installed: {known}.")
+        raise UnknownEngine(f"There is no engine {name[:64]!r}. Installed: {known}.")
     try:
         factory = next(iter(found)).load()
     except ImportError as cause:
-        raise EngineUnavailable(
-            f"The engine {settings.engine!r} cannot be loaded: {cause}."
-        ) from cause
-    engine: Engine = factory(
-        EngineConfiguration(
-            model=settings.model,
-            device=settings.device,
-            compute_type=settings.compute_type,
-            workers=settings.workers,
-            models_path=settings.models_path,
-            offline=settings.offline,
-            cache=cache,
-            remote=remote or RemoteServices(settings),
-        )
-    )
+        raise EngineUnavailable(f"The engine {name!r} cannot be loaded: {cause}.") from cause
+    engine: Engine = factory(configuration)
     return engine
 
 

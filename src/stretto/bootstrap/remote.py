@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -82,6 +83,24 @@ def _read_key(path: Path) -> str:
     return key
 
 
+def look_at_service(settings: Settings) -> Callable[[], str] | None:
+    """How to find out whether the service of the settings' engine can be used; None when the engine
+    is no service. It raises a StrettoError that says what is wrong."""
+    if settings.engine not in services_of(settings):
+        return None
+
+    def look() -> str:
+        from stretto.contexts.processing.model import CancelToken
+
+        services = RemoteServices(settings)
+        try:
+            return services(settings.engine, settings.model).look(cancel=CancelToken())
+        finally:
+            services.close()
+
+    return look
+
+
 class RemoteServices:
     """Makes the client of a service by its name, and closes its connections in the end."""
 
@@ -89,9 +108,11 @@ class RemoteServices:
         self._settings = settings
         self._transport: ConnectionPoolManager | None = None
         self._shared: RedisPaceStore | None = None
+        self._gateways: dict[str, Gateway] = {}
 
-    def __call__(self, name: str) -> RemoteTranscription:
-        """Connects to nothing. Raises EngineUnavailable and InvalidOption."""
+    def __call__(self, name: str, model: str) -> RemoteTranscription:
+        """``model`` empty is the usual one. Connects to nothing. Raises EngineUnavailable and
+        InvalidOption."""
         settings = self._settings
         service = services_of(settings)[name]
         key = key_of(settings, service)
@@ -110,19 +131,21 @@ class RemoteServices:
         self._transport = self._transport or ConnectionPoolManager(
             authority=str(settings.remote_ca_file)
         )
+        store = self._pace_store(service, key)
+        self._gateways[name] = _gateway(settings, service, self._transport, store)
         return RemoteTranscription(
             service=ServiceDescription(
                 name=name,
                 title=service.title,
                 endpoint=endpoint,
-                model=settings.model or service.usual_model,
+                model=model or service.usual_model,
                 answers=ResponseFormat(service.answers),
                 key=key,
                 maximum_bytes=settings.remote_body_bytes,
                 maximum_s=float(settings.remote_call_s) or None,
                 concurrency=settings.remote_concurrency,
             ),
-            gateway=_gateway(settings, service, self._transport, self._pace_store(service, key)),
+            gateway=self._gateways[name],
             encoder=FlacEncoder() if settings.remote_encoding == "flac" else WavEncoder(),
         )
 
@@ -132,6 +155,11 @@ class RemoteServices:
         from stretto.contexts.external.model import ConnectionMetrics
 
         return self._transport.metrics if self._transport is not None else ConnectionMetrics()
+
+    def calm(self, name: str) -> bool:
+        """Whether that engine was not told to slow down lately; a local one never is."""
+        gateway = self._gateways.get(name)
+        return gateway is None or not gateway.limits.told_to_slow_down()
 
     def close(self) -> None:
         if self._transport is not None:

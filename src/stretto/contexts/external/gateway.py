@@ -16,7 +16,13 @@ from stretto.contexts.core.errors import (
     UnusableAnswer,
 )
 from stretto.contexts.external.breaker import CircuitBreaker
-from stretto.contexts.external.model import APIRequest, APIResponse, CallFailed, Timeouts
+from stretto.contexts.external.model import (
+    APIRequest,
+    APIResponse,
+    CallFailed,
+    Phase,
+    Timeouts,
+)
 from stretto.contexts.external.parser import error_message
 from stretto.contexts.external.ports import Cancellation, Transport
 from stretto.contexts.external.ratelimit import Permit, RateLimitHandler, TurnPassed
@@ -33,6 +39,11 @@ Answer = TypeVar("Answer")
 
 TOO_MANY: Final = 429
 NOT_LET_IN: Final = frozenset({401, 403})
+MOST_UNSEEN: Final = 3
+"""So often a request is sent again, besides its attempts, that the service had not looked at: no
+work was done, none is repeated."""
+
+LONGEST_UNSEEN_DELAY_S: Final = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +51,14 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trouble:
     """Why an attempt came to nothing. ``wait_s`` is what the service wants to be left alone;
-    ``of_service`` says that the service is at fault, and not this request or its rate."""
+    ``of_service`` says that the service is at fault, and not this request or its rate; ``unseen``
+    that it was reached and did not look at the request, as when it restarts (GOAWAY)."""
 
     error: EngineFailure | EngineUnavailable
     again: bool
     wait_s: float = 0.0
     of_service: bool = True
+    unseen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,22 +94,27 @@ class Gateway:
         """
         until = self.clock() + self.deadline_s
         self.budget.tried_first()
-        for attempt in range(1, self.retries.attempts + 1):
-            self._check(self.breaker.admits)
+        attempt, unseen = 1, 0
+        while True:
+            self._check_breaker()
             result = self._attempt(request, read, audio_s, until, cancel, tenant)
             if not isinstance(result, _Trouble):
                 return result
             delay_s = max(self.retries.delay_s(attempt, uniform=self.uniform), result.wait_s)
-            last = attempt == self.retries.attempts or self.clock() + delay_s >= until
-            if not result.again or last or not self.budget.spend():
+            if result.unseen and unseen < MOST_UNSEEN:
+                unseen, delay_s = unseen + 1, self.uniform(0.0, LONGEST_UNSEEN_DELAY_S)
+            elif not result.again or attempt == self.retries.attempts or not self.budget.spend():
                 raise result.error
-            logger.info("%s: attempt %d failed. %s", self.name, attempt, result.error.message)
+            else:
+                attempt += 1
+            if self.clock() + delay_s >= until:
+                raise result.error
+            logger.info("%s: a call failed. %s", self.name, result.error.message)
             if cancel.wait(delay_s):
                 raise Cancelled
-        raise AssertionError("the last attempt returns or raises")
 
-    def _check(self, admitted: Callable[[], bool]) -> None:
-        if not admitted():
+    def _check_breaker(self) -> None:
+        if not self.breaker.admits():
             raise TransientEngineFailure(
                 f"{self.name} is in trouble and is left alone for some seconds. "
                 "Run the same command again later: finished work is kept."
@@ -146,7 +164,13 @@ class Gateway:
             )
         except CallFailed as failure:
             kind = EngineFailure if failure.permanent else TransientEngineFailure
-            return _Trouble(error=kind(f"{self.name}: {failure}"), again=not failure.permanent)
+            unseen = failure.unseen and failure.phase is not Phase.CONNECTING
+            return _Trouble(
+                error=kind(f"{self.name}: {failure}"),
+                again=not failure.permanent,
+                of_service=not unseen,
+                unseen=unseen,
+            )
         if response.status == TOO_MANY:
             return self._too_many(response, permit)
         if response.status != 200:

@@ -10,6 +10,7 @@ from threading import Condition
 
 from stretto.contexts.core.errors import Cancelled
 from stretto.contexts.external.pace import (
+    WINDOW_S,
     Pace,
     RateLimit,
     given_back,
@@ -93,8 +94,18 @@ class RateLimitHandler:
             )
         )
 
-    def pace(self) -> Pace:
-        return self._store.change(lambda pace, _: pace)
+    def told_to_slow_down(self) -> bool:
+        """Whether the service has refused a call for its rate in the last minute."""
+        lately = False
+
+        def look(pace: Pace, now: float) -> Pace:
+            nonlocal lately
+            refused_at = max(pace.learned_at, pace.closed_until)
+            lately = bool(refused_at) and now - refused_at < WINDOW_S
+            return pace
+
+        self._store.change(look)
+        return lately
 
     def _try(self, audio_s: float) -> tuple[Permit | None, float]:
         name = uuid.uuid4().hex

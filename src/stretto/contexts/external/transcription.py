@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stretto.contexts.core.audio import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, Span
-from stretto.contexts.core.errors import EngineFailure
+from stretto.contexts.core.errors import (
+    EngineFailure,
+    EngineUnavailable,
+    TransientEngineFailure,
+)
 from stretto.contexts.core.identifiers import AudioHash
 from stretto.contexts.core.recognition import (
     EngineIdentity,
@@ -18,11 +22,22 @@ from stretto.contexts.core.recognition import (
     TranscriptionOptions,
 )
 from stretto.contexts.core.transcript import Gap, GapReason
-from stretto.contexts.external.gateway import Gateway
+from stretto.contexts.external.gateway import NOT_LET_IN, Gateway
 from stretto.contexts.external.laying import lay_sentences
-from stretto.contexts.external.model import MEBIBYTE, APIEndpoint, APIRequest, APIResponse
+from stretto.contexts.external.model import (
+    MEBIBYTE,
+    APIEndpoint,
+    APIRequest,
+    APIResponse,
+    CallFailed,
+)
 from stretto.contexts.external.multipart import form_of
-from stretto.contexts.external.parser import APIResponseParser, ParsedAnswer, ResponseFormat
+from stretto.contexts.external.parser import (
+    APIResponseParser,
+    ParsedAnswer,
+    ResponseFormat,
+    error_message,
+)
 from stretto.contexts.external.ports import Cancellation, SpeechEncoder
 
 REVISION: Final = "1"
@@ -108,6 +123,38 @@ class RemoteTranscription:
         )
         return self._recognition(answer, options, speech)
 
+    def look(self, *, cancel: Cancellation, timeout_s: float = 5.0) -> str:
+        """Asks the service for its models, which costs nothing: a sentence on how that went.
+
+        Raises EngineUnavailable when it does not let us in, TransientEngineFailure when it cannot
+        be reached.
+        """
+        request = APIRequest(
+            endpoint=self.service.endpoint,
+            method="GET",
+            path=self.service.endpoint.path("/models"),
+            headers=(("accept", "application/json"), *self._authorization()),
+        )
+        until = self.gateway.clock() + timeout_s
+        try:
+            response = self.gateway.transport.send(
+                request, timeouts=self.gateway.timeouts, until=until, cancel=cancel
+            )
+        except CallFailed as failure:
+            raise TransientEngineFailure(f"{failure}") from failure
+        place = f"{self.service.endpoint.authority} over {response.protocol}"
+        if response.status in NOT_LET_IN:
+            raise EngineUnavailable(
+                f"{place} does not accept the key ({response.status}): {error_message(response)}"
+            )
+        if response.status == 200:
+            return f"{place}, and the key is accepted" if self.service.key else place
+        return f"{place}; it does not list its models ({response.status})"
+
+    def _authorization(self) -> tuple[tuple[str, str], ...]:
+        key = self.service.key
+        return (("authorization", f"Bearer {key}"),) if key else ()
+
     def _request(
         self, pcm: memoryview, audio: AudioHash, options: TranscriptionOptions
     ) -> APIRequest:
@@ -119,9 +166,8 @@ class RemoteTranscription:
             ("content-type", content_type),
             ("idempotency-key", self._key_of(audio, options)),
             ("user-agent", "stretto"),
+            *self._authorization(),
         ]
-        if self.service.key:
-            headers.append(("authorization", f"Bearer {self.service.key}"))
         request = APIRequest(
             endpoint=self.service.endpoint,
             method="POST",

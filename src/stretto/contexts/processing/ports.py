@@ -128,7 +128,7 @@ class EngineConfiguration:
     ``model`` is a name, a folder or empty for the engine's default; ``device`` is auto, cpu or
     cuda; ``compute_type`` auto or one of CTranslate2's; ``workers`` 0 means one per core.
     ``cache`` is for engines that keep pieces smaller than a chunk; ``remote`` makes the client of a
-    speech service by its name, and raises EngineUnavailable when it is not set up.
+    speech service by its name and that of a model, and raises EngineUnavailable if it cannot.
     """
 
     model: str
@@ -138,7 +138,7 @@ class EngineConfiguration:
     models_path: Path
     offline: bool
     cache: ResultCache
-    remote: Callable[[str], SpeechService]
+    remote: Callable[[str, str], SpeechService]
 
 
 EngineFactory = Callable[[EngineConfiguration], Engine]

@@ -182,6 +182,7 @@ class _Run:
         self._merger = ResultMerger()
         self._hits = self._misses = 0
         self._recalled_s = 0.0
+        self._stood_in: dict[int, str] = {}
 
     def transcribe(self) -> Transcript:
         service, now = self._service, self._started
@@ -272,6 +273,8 @@ class _Run:
         self._merger.add(chunk.planned, outcome.recognition)
         self._tracker.finished(chunk.id, chunk.duration_s)
         self._recalled_s += outcome.recognition.recalled_s
+        if outcome.recognition.answered_by:
+            self._stood_in[chunk.span.start] = _stood_in(chunk, outcome.recognition.answered_by)
         if outcome.from_cache:
             self._hits += 1
         else:
@@ -308,7 +311,7 @@ class _Run:
             model=self._service.engine.identity.model,
             seams=merged.seams,
             cache=CacheUse(hits=self._hits, misses=self._misses, recalled_s=self._recalled_s),
-            warnings=decoded.warnings,
+            warnings=(*decoded.warnings, *(self._stood_in[at] for at in sorted(self._stood_in))),
             created_at=now,
             processing_s=now.unix_s - self._started.unix_s,
         )
@@ -325,6 +328,12 @@ class _Run:
                 total_duration_ms=round((now.unix_s - self._started.unix_s) * 1000),
             )
         )
+
+
+def _stood_in(chunk: AudioChunk, engine: str) -> str:
+    """Said of a chunk, so that whoever reads the transcript knows who heard what."""
+    start_s, end_s = chunk.span.start_s, chunk.span.end_s
+    return f"From {start_s:.0f} s to {end_s:.0f} s it was transcribed by {engine} instead."
 
 
 def _gaps_of_the_file(decoded: DecodedAudio) -> list[Gap]:

@@ -48,6 +48,10 @@ class APIConnection(Protocol):
     def abort(self) -> None:
         """Do not wait for the service to say goodbye."""
 
+    def keep_alive(self, quiet_s: float) -> None:
+        """While requests wait and nothing was heard for so long: ask whether anybody is there, and
+        give the connection up when there is no answer in as long again."""
+
 
 def trusting(authority: str | None) -> ssl.SSLContext:
     """Verifies names and certificates, always; ``authority`` is a file with the certificates to
@@ -74,6 +78,7 @@ async def opened(
                 lambda: greeting,
                 endpoint.host,
                 endpoint.port,
+                happy_eyeballs_delay=0.25,
                 ssl=tls if endpoint.encrypted else None,
             )
             connection = greeting.connection

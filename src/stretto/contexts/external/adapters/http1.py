@@ -86,6 +86,9 @@ class Http1Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
+    def keep_alive(self, quiet_s: float) -> None:
+        """There is nothing to ask with: the timeouts of each request have to do."""
+
     async def _upload(self, request: APIRequest, timeouts: Timeouts) -> None:
         headers = [("host", request.endpoint.authority), *request.headers]
         if request.body:

@@ -37,6 +37,7 @@ LONGEST_ANSWER_BYTES: Final = 16 * 2**20
 STREAMS_BEFORE_SETTINGS: Final = 100
 FRAME_HEAD_BYTES: Final = 9
 GOAWAY: Final = 7
+PING: Final = b"stretto!"
 LARGEST_STREAM: Final = 2**31 - 1
 
 _CONFIG: Final = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
@@ -75,6 +76,7 @@ class Http2Connection(asyncio.Protocol):
         self.in_use = 0
         self.idle_since = time.monotonic()
         self.ready, self.gone = asyncio.Event(), asyncio.Event()
+        self._heard_at, self._pinged_at = time.monotonic(), 0.0
 
     @property
     def open(self) -> bool:
@@ -109,6 +111,18 @@ class Http2Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def keep_alive(self, quiet_s: float) -> None:
+        now = time.monotonic()
+        if self._lost is not None or not self.in_use or now - self._heard_at < quiet_s:
+            return
+        if self._pinged_at <= self._heard_at:
+            self._h2.ping(PING)
+            self._flush()
+            self._pinged_at = now
+        elif now - self._pinged_at >= quiet_s:
+            self._fail(f"the service has not answered a ping for {quiet_s:.0f} s")
+            self.abort()
 
     def _begin(self, request: APIRequest) -> tuple[int, _Stream]:
         """Sends the head of a request; its stream is known from then on."""
@@ -208,6 +222,7 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._counts.add("received_bytes", len(data))
+        self._heard_at = time.monotonic()
         self._frames += data
         try:
             while frame := self._next_frame():

@@ -18,6 +18,9 @@ from stretto.contexts.external.model import (
 
 MOST_CONNECTIONS: Final = 10
 KEEP_ALIVE_S: Final = 30.0
+QUIET_S: Final = 15.0
+"""A network that forgets a silent connection does not say so; a ping finds it out."""
+
 SECONDS_FOR_GOODBYE: Final = 0.5
 
 
@@ -36,12 +39,14 @@ class ConnectionPool:
         counts: Counts,
         most: int = MOST_CONNECTIONS,
         keep_alive_s: float = KEEP_ALIVE_S,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self._endpoint = endpoint
         self._tls = tls
         self._counts = counts
         self._most = most
         self._keep_alive_s = keep_alive_s
+        self._quiet_s = quiet_s
         self._connections: list[APIConnection] = []
         self._opening = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -55,12 +60,14 @@ class ConnectionPool:
         """Open the first connection before it is needed. Raises CallFailed."""
         await self._connection(timeouts)
 
-    def close_idle(self) -> None:
+    def look_after_connections(self) -> None:
+        """Idle ones are closed, silent ones asked, those closed for good forgotten."""
         now = time.monotonic()
         for connection in self._connections:
+            connection.keep_alive(self._quiet_s)
             if not connection.in_use and now - connection.idle_since > self._keep_alive_s:
                 connection.close()
-        self._tidy()
+        self._connections = [c for c in self._connections if not c.gone.is_set()]
 
     async def close(self) -> None:
         for connection in self._connections:
@@ -94,9 +101,5 @@ class ConnectionPool:
             await self._changed.wait()
 
     def _with_room(self) -> APIConnection | None:
-        self.close_idle()
+        self.look_after_connections()
         return next((c for c in self._connections if c.room > 0), None)
-
-    def _tidy(self) -> None:
-        """What is closed for good is forgotten."""
-        self._connections = [c for c in self._connections if not c.gone.is_set()]

@@ -28,8 +28,6 @@ from stretto.contexts.external.ports import Cancellation
 SECONDS_BETWEEN_LOOKS: Final = 0.1
 """How soon a cancel, or the end of the time, is noticed."""
 
-SECONDS_BETWEEN_TIDYING: Final = 5.0
-
 Result = TypeVar("Result")
 
 
@@ -37,11 +35,11 @@ class ConnectionPoolManager:
     """Satisfies Transport. The thread starts with the first request; connections are kept between
     them, for all files and threads of the process.
 
-    ``authority`` is a file with the certificates to trust instead of the system's. Raises
-    InvalidOption when it cannot be used.
+    ``authority`` is a file with the certificates to trust instead of the system's; ``pool`` goes to
+    each ConnectionPool. Raises InvalidOption when the file cannot be used.
     """
 
-    def __init__(self, *, authority: str = "", **pool: Any) -> None:
+    def __init__(self, *, authority: str = "", look_after_s: float = 5.0, **pool: Any) -> None:
         try:
             self._tls = trusting(authority)
         except (OSError, ssl.SSLError) as cause:
@@ -51,6 +49,7 @@ class ConnectionPoolManager:
             ) from cause
         self._counts = Counts()
         self._options = pool
+        self._look_after_s = look_after_s
         self._pools: dict[tuple[str, int], ConnectionPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -126,8 +125,8 @@ class ConnectionPoolManager:
 
     def _tidy(self, loop: asyncio.AbstractEventLoop) -> None:
         for pool in self._pools.values():
-            pool.close_idle()
-        loop.call_later(SECONDS_BETWEEN_TIDYING, self._tidy, loop)
+            pool.look_after_connections()
+        loop.call_later(self._look_after_s, self._tidy, loop)
 
     async def _close_pools(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

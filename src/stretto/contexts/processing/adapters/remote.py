@@ -61,9 +61,9 @@ class RemoteEngine:
 
 def create_cloudru(configuration: EngineConfiguration) -> Engine:
     """The entry point ``cloudru``. Connects to nothing yet. Raises EngineUnavailable."""
-    return RemoteEngine(configuration.remote("cloudru"))
+    return RemoteEngine(configuration.remote("cloudru", configuration.model))
 
 
 def create_openai(configuration: EngineConfiguration) -> Engine:
     """The entry point ``openai``. Connects to nothing yet. Raises EngineUnavailable."""
-    return RemoteEngine(configuration.remote("openai"))
+    return RemoteEngine(configuration.remote("openai", configuration.model))
