@@ -132,7 +132,7 @@ def test_there_are_never_more_connections_than_allowed(tmp_path: Path) -> None:
 
 
 def test_a_warm_connection_is_there_before_the_first_request(client: Client) -> None:
-    client.manager.warm_up(APIEndpoint(client.server.url), PATIENT)
+    client.manager.warm_up(APIEndpoint(client.server.url), timeouts=PATIENT)
     wait_for(lambda: client.manager.metrics.handshakes == 1)
     client.at_once(4)
     assert client.manager.metrics.handshakes == 1

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stretto.contexts.external.model import APIRequest, APIResponse, Piece, Timeouts
+from stretto.contexts.external.model import (
+    APIEndpoint,
+    APIRequest,
+    APIResponse,
+    Piece,
+    Timeouts,
+)
 from stretto.contexts.external.pace import Pace
 
 
@@ -34,6 +40,10 @@ class Transport(Protocol):
         """``until`` is a moment of the monotonic clock. Raises CallFailed and Cancelled; what is
         on its way then is called back."""
 
+    def warm_up(self, endpoint: APIEndpoint, *, timeouts: Timeouts) -> None:
+        """Open the first connection in the background, if nobody has yet; returns at once. What
+        goes wrong, the first request will tell."""
+
 
 class PaceStore(Protocol):
     """Keeps the pace of one service, for one process or for all that share it."""
@@ -57,7 +67,3 @@ class SpeechEncoder(Protocol):
 
     def encode(self, samples: memoryview) -> Encoded:
         """``samples`` are 16-bit, 16 kHz, one channel."""
-
-
-Headers = Mapping[str, str]
-Pieces = Sequence[Piece]

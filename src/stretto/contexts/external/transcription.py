@@ -110,6 +110,8 @@ class RemoteTranscription:
         """``samples`` are 16-bit, 16 kHz, one channel; ``audio`` is their hash, ``speech`` lies in
         them. Raises what ``Gateway.call`` does, and EngineFailure for a recording that is too large
         to be sent."""
+        # Hands are shaken while the audio is being packed.
+        self.gateway.transport.warm_up(self.service.endpoint, timeouts=self.gateway.timeouts)
         pcm = samples.cast("B")
         duration_s = len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE_HZ
         parser = APIResponseParser(self.service.answers)

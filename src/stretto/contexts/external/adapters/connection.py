@@ -89,6 +89,10 @@ async def opened(
         if greeting.connection is not None:
             greeting.connection.abort()
         raise _unreachable(endpoint, f"no connection within {timeout_s:.0f} s") from cause
+    except asyncio.CancelledError:
+        if greeting.connection is not None:
+            greeting.connection.abort()
+        raise
     except ssl.SSLCertVerificationError as cause:
         counts.add("failed")
         raise CallFailed(

@@ -53,6 +53,7 @@ class ConnectionPoolManager:
         self._pools: dict[tuple[str, int], ConnectionPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._warmed: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -82,8 +83,11 @@ class ConnectionPoolManager:
                 work.cancel()
                 raise CallFailed("The time for this piece is over.", phase=Phase.WAITING)
 
-    def warm_up(self, endpoint: APIEndpoint, timeouts: Timeouts) -> None:
-        """Open a connection in the background; what goes wrong, the first request will tell."""
+    def warm_up(self, endpoint: APIEndpoint, *, timeouts: Timeouts) -> None:
+        place = (endpoint.host, endpoint.port)
+        if place in self._warmed:
+            return
+        self._warmed.add(place)
 
         async def warm() -> None:
             try:
