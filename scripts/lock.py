@@ -7,7 +7,7 @@ LOCKS = {
     "requirements/run.txt": ["--extra", "demo", "--group", "build"],
     "requirements/test.txt": [
         *("--extra", "demo", "--extra", "base", "--extra", "postgres", "--extra", "redis"),
-        *("--extra", "cdn"),
+        *("--extra", "cdn", "--extra", "remote"),
         *("--group", "build", "--group", "dev", "--group", "bench"),
     ],
 }

@@ -138,6 +138,7 @@ class Application:
     events: EventBus
     database: str
     language: str
+    release: Callable[[], None]
 
     @property
     def cache(self) -> CacheManagement:
@@ -208,6 +209,7 @@ class Application:
 
     def close(self) -> None:
         self.jobs.close()
+        self.release()
         self.archive.close()
 
     def __enter__(self) -> Self:

@@ -17,6 +17,28 @@ from typing import Any, Final
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
+from stretto.settings_remote import (
+    ALIGN,
+    ALIGN_MODEL,
+    CLOUDRU_API_KEY,
+    CLOUDRU_API_KEY_FILE,
+    CLOUDRU_URL,
+    HEDGE,
+    HEDGE_MODEL,
+    OPENAI_ANSWERS,
+    OPENAI_API_KEY,
+    OPENAI_API_KEY_FILE,
+    OPENAI_URL,
+    REMOTE_ANSWER_S,
+    REMOTE_AUDIO_S_PER_MINUTE,
+    REMOTE_BODY_BYTES,
+    REMOTE_CA_FILE,
+    REMOTE_CALL_S,
+    REMOTE_CONCURRENCY,
+    REMOTE_DEADLINE_S,
+    REMOTE_ENCODING,
+    REMOTE_REQUESTS_PER_MINUTE,
+)
 from stretto.settings_values import (
     CDN_AUDIO,
     COMPUTE_TYPES,
@@ -233,6 +255,27 @@ class Settings:
             check=lambda _: True,
         ),
     )
+
+    cloudru_url: str = CLOUDRU_URL
+    cloudru_api_key: str = CLOUDRU_API_KEY
+    cloudru_api_key_file: str = CLOUDRU_API_KEY_FILE
+    openai_url: str = OPENAI_URL
+    openai_api_key: str = OPENAI_API_KEY
+    openai_api_key_file: str = OPENAI_API_KEY_FILE
+    openai_answers: str = OPENAI_ANSWERS
+    align: bool = ALIGN
+    align_model: str = ALIGN_MODEL
+    hedge: str = HEDGE
+    hedge_model: str = HEDGE_MODEL
+    remote_ca_file: str = REMOTE_CA_FILE
+    remote_encoding: str = REMOTE_ENCODING
+    remote_body_bytes: int = REMOTE_BODY_BYTES
+    remote_call_s: int = REMOTE_CALL_S
+    remote_concurrency: int = REMOTE_CONCURRENCY
+    remote_requests_per_minute: int = REMOTE_REQUESTS_PER_MINUTE
+    remote_audio_s_per_minute: int = REMOTE_AUDIO_S_PER_MINUTE
+    remote_answer_s: int = REMOTE_ANSWER_S
+    remote_deadline_s: int = REMOTE_DEADLINE_S
 
     def __post_init__(self) -> None:
         for one in fields(self):

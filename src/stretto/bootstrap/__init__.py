@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import metadata, util
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -26,6 +28,7 @@ from stretto.bootstrap.database import (
     upgrade,
 )
 from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
@@ -85,6 +88,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
+LOCAL_ENGINE: Final = "whisper"
 ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
 """After these, what was written to the outbox is delivered."""
 
@@ -107,10 +111,11 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
+    services = RemoteServices(settings)
     processing = ProcessingService(
         reader=PyAvReader(),
         detector=build_detector(),
-        engine=build_engine(settings, cache),
+        engine=build_engine(settings, cache, remote=services),
         cache=cache,
         transcripts=SqlTranscriptStore(database, outbox=outbox),
         sizer=DynamicChunkSizer(),
@@ -138,6 +143,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         events=events,
         database=place_of(settings),
         language=settings.language,
+        release=services.close,
     )
 
 
@@ -234,29 +240,57 @@ def engine_names() -> list[str]:
     return sorted(metadata.entry_points(group=ENGINES).names)
 
 
-def build_engine(settings: Settings, cache: ResultCache) -> Engine:
-    """The engine of that name from the entry points. Raises UnknownEngine, EngineUnavailable."""
-    found = metadata.entry_points(group=ENGINES, name=settings.engine)
+def build_engine(
+    settings: Settings,
+    cache: ResultCache,
+    *,
+    remote: RemoteServices | None = None,
+) -> Engine:
+    """The engine of that name from the entry points; ``remote`` makes the clients of services.
+
+    With ``hedge`` set, another one stands behind it; with ``align``, a service's text gets its
+    times from the local engine. Raises UnknownEngine and EngineUnavailable.
+    """
+    services = remote or RemoteServices(settings)
+    configuration = EngineConfiguration(
+        model=settings.model,
+        device=settings.device,
+        compute_type=settings.compute_type,
+        workers=settings.workers,
+        models_path=settings.models_path,
+        offline=settings.offline,
+        cache=cache,
+        remote=services,
+    )
+    engine = _engine_named(settings.engine, configuration)
+    if settings.hedge and settings.hedge != settings.engine:
+        from stretto.contexts.processing.hedged_engine import HedgedEngine
+
+        behind = replace(configuration, model=settings.hedge_model)
+        engine = HedgedEngine(
+            first=engine,
+            second=_engine_named(settings.hedge, behind),
+            calm=lambda: services.calm(settings.engine),
+            clock=time.monotonic,
+        )
+    if settings.align and settings.engine != LOCAL_ENGINE:
+        from stretto.contexts.processing.aligned_engine import AlignedEngine
+
+        local = replace(configuration, model=settings.align_model)
+        engine = AlignedEngine(text=engine, times=_engine_named(LOCAL_ENGINE, local))
+    return engine
+
+
+def _engine_named(name: str, configuration: EngineConfiguration) -> Engine:
+    found = metadata.entry_points(group=ENGINES, name=name)
     if not found:
         known = ", ".join(engine_names())
-        raise UnknownEngine(f"There is no engine {settings.engine[:64]!r}. Installed: {known}.")
+        raise UnknownEngine(f"There is no engine {name[:64]!r}. Installed: {known}.")
     try:
         factory = next(iter(found)).load()
     except ImportError as cause:
-        raise EngineUnavailable(
-            f"The engine {settings.engine!r} cannot be loaded: {cause}."
-        ) from cause
-    engine: Engine = factory(
-        EngineConfiguration(
-            model=settings.model,
-            device=settings.device,
-            compute_type=settings.compute_type,
-            workers=settings.workers,
-            models_path=settings.models_path,
-            offline=settings.offline,
-            cache=cache,
-        )
-    )
+        raise EngineUnavailable(f"The engine {name!r} cannot be loaded: {cause}.") from cause
+    engine: Engine = factory(configuration)
     return engine
 
 

@@ -17,6 +17,7 @@ StrettoError
 │   ├── AssetMissing · AssetDamaged
 │   └── OutputNotWritable
 ├── EngineFailure             an engine gave up on one piece of audio
+│   ├── UnusableAnswer
 │   └── TransientEngineFailure                                                (retry helps)
 └── Cancelled                 somebody asked to stop
 
@@ -168,6 +169,10 @@ class OutputNotWritable(Unavailable):
 
 class EngineFailure(StrettoError):
     """The engine could not transcribe a piece of the audio."""
+
+
+class UnusableAnswer(EngineFailure):
+    """The speech service answered with something that is no transcript."""
 
 
 class TransientEngineFailure(EngineFailure):

@@ -91,7 +91,8 @@ class TranscriptRequest:
 class Recognition:
     """An engine's answer for one piece of audio; times are seconds from the start of the piece.
 
-    ``recalled_s`` seconds of it were not computed now but known from before.
+    ``recalled_s`` seconds of it were not computed now but known from before; ``answered_by`` names
+    an engine that stood in for the one that was asked, and is empty otherwise.
     """
 
     segments: tuple[Segment, ...] = ()
@@ -101,3 +102,4 @@ class Recognition:
     transcribed_s: float = 0.0
     gaps: tuple[Gap, ...] = ()
     recalled_s: float = 0.0
+    answered_by: str = ""

@@ -1,1 +1,1 @@
-"""External: servers of others, and stores that serve what was made here."""
+"""External: services that are asked for text, and stores that serve what was made of it."""

@@ -18,6 +18,7 @@ Samples = npt.NDArray[np.int16]
 
 MEGABYTE: Final = 1_000_000
 
+USUAL_RETRIES: Final = 3
 CLEAR_PAUSE_DB: Final = 6.0
 SILENCE_DBFS: Final = -60.0
 
@@ -56,13 +57,15 @@ class EngineLimits:
     """What an engine takes in one call; None means: no limit of its own.
 
     ``max_bytes`` counts the encoded body, overhead included; ``concurrency`` is how many calls
-    it serves well at the same time; ``speed`` is audio seconds per second of work, for estimates.
+    it serves well at the same time; ``speed`` is audio seconds per second of work, for estimates;
+    ``retries`` is how often a failed call is worth another, 0 for an engine that sees to it itself.
     """
 
     max_bytes: int | None = None
     max_seconds: float | None = None
     concurrency: int | None = None
     speed: float | None = None
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class ProcessingStrategy:
 
     size: SizeDecision
     concurrency: ConcurrencyLimit = ConcurrencyLimit()
-    retries_per_chunk: int = 3
+    retries_per_chunk: int = USUAL_RETRIES
 
 
 @dataclass(frozen=True, slots=True)

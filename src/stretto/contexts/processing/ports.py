@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from stretto.contexts.core.audio import AudioFile, Span
 from stretto.contexts.core.events import DomainEvent
-from stretto.contexts.core.identifiers import JobId, Language
+from stretto.contexts.core.identifiers import AudioHash, JobId, Language
 from stretto.contexts.core.job import ProcessingJob
 from stretto.contexts.core.recognition import (
     EngineIdentity,
@@ -88,13 +88,47 @@ class Engine(Protocol):
         """
 
 
+class SpeechService(Protocol):
+    """A service over the network that turns recordings into text, asked at full speed, as often as
+    it allows and again where that is worth it. Safe to call from many threads at once."""
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """Known without asking the service."""
+
+    @property
+    def maximum_bytes(self) -> int: ...
+
+    @property
+    def maximum_s(self) -> float | None: ...
+
+    @property
+    def concurrency(self) -> int: ...
+
+    def transcribe(
+        self,
+        samples: memoryview,
+        options: TranscriptionOptions,
+        *,
+        audio: AudioHash,
+        speech: Sequence[Span],
+        cancel: CancelToken,
+    ) -> Recognition:
+        """``samples`` are 16-bit, 16 kHz, one channel; ``audio`` is their hash, ``speech`` lies in
+        them.
+
+        Raises Cancelled, EngineUnavailable when the service lets nobody in, and EngineFailure.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfiguration:
     """What an engine is created with; each takes from it what it needs.
 
     ``model`` is a name, a folder or empty for the engine's default; ``device`` is auto, cpu or
     cuda; ``compute_type`` auto or one of CTranslate2's; ``workers`` 0 means one per core.
-    ``cache`` is for engines that keep pieces smaller than a chunk.
+    ``cache`` is for engines that keep pieces smaller than a chunk; ``remote`` makes the client of a
+    speech service by its name and that of a model, and raises EngineUnavailable if it cannot.
     """
 
     model: str
@@ -104,6 +138,7 @@ class EngineConfiguration:
     models_path: Path
     offline: bool
     cache: ResultCache
+    remote: Callable[[str, str], SpeechService]
 
 
 EngineFactory = Callable[[EngineConfiguration], Engine]

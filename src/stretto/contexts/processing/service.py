@@ -39,6 +39,7 @@ from stretto.contexts.processing.cutting import cut
 from stretto.contexts.processing.language import DetectedLanguage, LanguageFinder, resolved
 from stretto.contexts.processing.merging import MergedResult, ResultMerger
 from stretto.contexts.processing.model import (
+    USUAL_RETRIES,
     AudioChunk,
     CancelToken,
     ConcurrencyLimit,
@@ -156,7 +157,8 @@ class ProcessingService:
         at_once = min(self.concurrency.value, limits.concurrency or self.concurrency.value)
         concurrency = ConcurrencyLimit(at_once)
         size = self.sizer.decide(file, limits=limits, concurrency=concurrency)
-        return ProcessingStrategy(size=size, concurrency=concurrency)
+        retries = USUAL_RETRIES if limits.retries is None else limits.retries
+        return ProcessingStrategy(size=size, concurrency=concurrency, retries_per_chunk=retries)
 
 
 class _Run:
@@ -180,6 +182,7 @@ class _Run:
         self._merger = ResultMerger()
         self._hits = self._misses = 0
         self._recalled_s = 0.0
+        self._stood_in: dict[int, str] = {}
 
     def transcribe(self) -> Transcript:
         service, now = self._service, self._started
@@ -270,6 +273,8 @@ class _Run:
         self._merger.add(chunk.planned, outcome.recognition)
         self._tracker.finished(chunk.id, chunk.duration_s)
         self._recalled_s += outcome.recognition.recalled_s
+        if outcome.recognition.answered_by:
+            self._stood_in[chunk.span.start] = _stood_in(chunk, outcome.recognition.answered_by)
         if outcome.from_cache:
             self._hits += 1
         else:
@@ -306,7 +311,7 @@ class _Run:
             model=self._service.engine.identity.model,
             seams=merged.seams,
             cache=CacheUse(hits=self._hits, misses=self._misses, recalled_s=self._recalled_s),
-            warnings=decoded.warnings,
+            warnings=(*decoded.warnings, *(self._stood_in[at] for at in sorted(self._stood_in))),
             created_at=now,
             processing_s=now.unix_s - self._started.unix_s,
         )
@@ -323,6 +328,12 @@ class _Run:
                 total_duration_ms=round((now.unix_s - self._started.unix_s) * 1000),
             )
         )
+
+
+def _stood_in(chunk: AudioChunk, engine: str) -> str:
+    """Said of a chunk, so that whoever reads the transcript knows who heard what."""
+    start_s, end_s = chunk.span.start_s, chunk.span.end_s
+    return f"From {start_s:.0f} s to {end_s:.0f} s it was transcribed by {engine} instead."
 
 
 def _gaps_of_the_file(decoded: DecodedAudio) -> list[Gap]:

@@ -26,10 +26,12 @@ def run_doctor(
     database: Callable[[], str],
     cache: Mapping[str, Callable[[], LevelStatus]],
     as_json: bool,
+    service: Callable[[], str] | None = None,
 ) -> int:
     """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
     checks = (
         *examine(settings, library),
+        *([guarded("service", lambda: check_service(service))] if service else ()),
         guarded("database", lambda: check_database(database)),
         *(
             guarded(f"cache {name}", partial(check_level, name, look))
@@ -66,6 +68,15 @@ def examine(settings: Configuration, library: Library) -> tuple[Check, ...]:
         guarded("models", lambda: doctor_engine.check_installed_models(library)),
         *doctor_engine.check_extras(settings),
     )
+
+
+def check_service(look: Callable[[], str]) -> Check:
+    """``look`` asks the service for what costs nothing, or raises an error of ours."""
+    try:
+        return Check(name="service", state=CheckState.OK, found=look())
+    except StrettoError as error:
+        advice = "See docs/howto/cloudru.md: the key, the address, the certificate."
+        return Check(name="service", state=CheckState.BROKEN, found=error.message, advice=advice)
 
 
 def check_database(look: Callable[[], str]) -> Check:

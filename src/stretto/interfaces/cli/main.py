@@ -89,6 +89,9 @@ def transcribe(
         str | None, typer.Option(help="A model name or folder; see: stretto models list")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="Who transcribes. [default: whisper]")] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Word times by the local model for a service's text.")
+    ] = False,
     words: Annotated[bool, typer.Option("--words", help="Word times in json formats.")] = False,
     concurrency: Annotated[
         int | None, typer.Option(help="Chunks worked on at once, 1 to 64. [default: 4]")
@@ -138,7 +141,7 @@ def transcribe(
         quiet=quiet,
         as_json=as_json,
         debug=debug,
-        settings=_given(model=model, engine=engine, concurrency=concurrency),
+        settings=_given(model=model, engine=engine, concurrency=concurrency, align=align or None),
     )
     raise typer.Exit(command.show_plans(request) if plan else command.transcribe(request))
 
@@ -148,6 +151,7 @@ def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
     from stretto.bootstrap import build_model_library, load_settings, look_at_database
     from stretto.bootstrap.caching import look_at_cache
+    from stretto.bootstrap.remote import look_at_service
     from stretto.interfaces.cli.doctor import run_doctor
 
     settings = load_settings()
@@ -156,8 +160,11 @@ def doctor(as_json: Json = False) -> None:
     def database() -> str:
         return look_at_database(settings)
 
-    cache = look_at_cache(settings)
-    raise typer.Exit(run_doctor(settings, library, database=database, cache=cache, as_json=as_json))
+    cache, service = look_at_cache(settings), look_at_service(settings)
+    code = run_doctor(
+        settings, library, database=database, cache=cache, service=service, as_json=as_json
+    )
+    raise typer.Exit(code)
 
 
 @models_app.command("list")

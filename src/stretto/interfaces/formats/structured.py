@@ -86,6 +86,7 @@ def _segment(segment: Segment) -> Json:
         "start": finite(segment.start),
         "end": finite(segment.end),
         "text": segment.text.strip(),
+        **({"timing": "estimated"} if segment.estimated else {}),
     }
     return {**spoken, "words": [_word(w) for w in segment.words]} if segment.words else spoken
 

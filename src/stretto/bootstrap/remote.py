@@ -1,0 +1,204 @@
+"""Wires the services over the network that the settings name."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from stretto.contexts.core.errors import EngineUnavailable
+from stretto.settings import Settings, variable_of
+
+if TYPE_CHECKING:
+    from stretto.contexts.external.adapters.pace_redis import RedisPaceStore
+    from stretto.contexts.external.adapters.transport import ConnectionPoolManager
+    from stretto.contexts.external.gateway import Gateway
+    from stretto.contexts.external.model import ConnectionMetrics
+    from stretto.contexts.external.ports import PaceStore
+    from stretto.contexts.external.transcription import RemoteTranscription
+
+INSTALL: Final = "Install it with: pip install 'stretto[remote]'"
+NEEDS_A_KEY: Final = frozenset({"foundation-models.api.cloud.ru", "api.openai.com"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What the settings say of one service; ``key`` may be shown to nobody but the service."""
+
+    name: str
+    title: str
+    url: str
+    key_name: str
+    usual_model: str
+    answers: str
+
+
+def services_of(settings: Settings) -> dict[str, Service]:
+    cloudru = Service(
+        name="cloudru",
+        title="Cloud.ru",
+        url=settings.cloudru_url,
+        key_name="cloudru_api_key",
+        usual_model="openai/whisper-large-v3",
+        answers="json",
+    )
+    openai = Service(
+        name="openai",
+        title=urlsplit(settings.openai_url).hostname or "The service",
+        url=settings.openai_url,
+        key_name="openai_api_key",
+        usual_model="whisper-1",
+        answers=settings.openai_answers,
+    )
+    return {service.name: service for service in (cloudru, openai)}
+
+
+def key_of(settings: Settings, service: Service) -> str:
+    """From the settings, or from the file that they name. Raises EngineUnavailable."""
+    key: str = getattr(settings, service.key_name)
+    path: str = getattr(settings, f"{service.key_name}_file")
+    if not key and path:
+        key = _read_key(Path(path).expanduser())
+    variable = variable_of(service.key_name)
+    if not key and urlsplit(service.url).hostname in NEEDS_A_KEY:
+        raise EngineUnavailable(
+            f"The engine {service.name} needs a key. Put it into {variable}, or into a file "
+            f"that {variable}_FILE names."
+        )
+    return key
+
+
+def _read_key(path: Path) -> str:
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as cause:
+        why = getattr(cause, "strerror", None) or "it is no text in ASCII"
+        raise EngineUnavailable(f"The file with the key, {path}, cannot be read: {why}.") from cause
+    if not key or not key.isprintable() or " " in key:
+        raise EngineUnavailable(f"The file {path} does not hold a key, which is one word.")
+    return key
+
+
+def look_at_service(settings: Settings) -> Callable[[], str] | None:
+    """How to find out whether the service of the settings' engine can be used; None when the engine
+    is no service. It raises a StrettoError that says what is wrong."""
+    if settings.engine not in services_of(settings):
+        return None
+
+    def look() -> str:
+        from stretto.contexts.processing.model import CancelToken
+
+        services = RemoteServices(settings)
+        try:
+            return services(settings.engine, settings.model).look(cancel=CancelToken())
+        finally:
+            services.close()
+
+    return look
+
+
+class RemoteServices:
+    """Makes the client of a service by its name, and closes its connections in the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._transport: ConnectionPoolManager | None = None
+        self._shared: RedisPaceStore | None = None
+        self._gateways: dict[str, Gateway] = {}
+
+    def __call__(self, name: str, model: str) -> RemoteTranscription:
+        """``model`` empty is the usual one. Connects to nothing. Raises EngineUnavailable and
+        InvalidOption."""
+        settings = self._settings
+        service = services_of(settings)[name]
+        key = key_of(settings, service)
+        try:
+            from stretto.contexts.external.adapters.audio_files import FlacEncoder, WavEncoder
+            from stretto.contexts.external.adapters.transport import ConnectionPoolManager
+        except ImportError as cause:
+            raise EngineUnavailable(
+                f"The engine {name} needs a package that is not installed: {cause.name}. {INSTALL}"
+            ) from cause
+        from stretto.contexts.external.model import APIEndpoint
+        from stretto.contexts.external.parser import ResponseFormat
+        from stretto.contexts.external.transcription import RemoteTranscription, ServiceDescription
+
+        endpoint = APIEndpoint(service.url)
+        self._transport = self._transport or ConnectionPoolManager(
+            authority=str(settings.remote_ca_file)
+        )
+        store = self._pace_store(service, key)
+        self._gateways[name] = _gateway(settings, service, self._transport, store)
+        return RemoteTranscription(
+            service=ServiceDescription(
+                name=name,
+                title=service.title,
+                endpoint=endpoint,
+                model=model or service.usual_model,
+                answers=ResponseFormat(service.answers),
+                key=key,
+                maximum_bytes=settings.remote_body_bytes,
+                maximum_s=float(settings.remote_call_s) or None,
+                concurrency=settings.remote_concurrency,
+            ),
+            gateway=self._gateways[name],
+            encoder=FlacEncoder() if settings.remote_encoding == "flac" else WavEncoder(),
+        )
+
+    @property
+    def metrics(self) -> ConnectionMetrics:
+        """What was connected and sent so far, to all services together."""
+        from stretto.contexts.external.model import ConnectionMetrics
+
+        return self._transport.metrics if self._transport is not None else ConnectionMetrics()
+
+    def calm(self, name: str) -> bool:
+        """Whether that engine was not told to slow down lately; a local one never is."""
+        gateway = self._gateways.get(name)
+        return gateway is None or not gateway.limits.told_to_slow_down()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        if self._shared is not None:
+            self._shared.close()
+
+    def _pace_store(self, service: Service, key: str) -> PaceStore:
+        """Shared with all processes that use the same Redis and the same account."""
+        from stretto.contexts.external.adapters.pace_memory import MemoryPaceStore
+
+        if not self._settings.redis_url:
+            return MemoryPaceStore(time.monotonic)
+        from stretto.contexts.external.adapters.pace_redis import RedisPaceStore
+
+        account = hashlib.sha256(f"{service.url} {key}".encode()).hexdigest()[:16]
+        self._shared = RedisPaceStore(self._settings.redis_url, name=account)
+        return self._shared
+
+
+def _gateway(
+    settings: Settings, service: Service, transport: ConnectionPoolManager, store: PaceStore
+) -> Gateway:
+    from stretto.contexts.external.breaker import CircuitBreaker
+    from stretto.contexts.external.gateway import Gateway
+    from stretto.contexts.external.model import Timeouts
+    from stretto.contexts.external.pace import RateLimit
+    from stretto.contexts.external.ratelimit import RateLimitHandler
+
+    limit = RateLimit(
+        requests_per_minute=settings.remote_requests_per_minute,
+        audio_s_per_minute=float(settings.remote_audio_s_per_minute),
+        concurrency=settings.remote_concurrency,
+    )
+    return Gateway(
+        name=service.title,
+        transport=transport,
+        limits=RateLimitHandler(limit, store=store, clock=time.monotonic),
+        breaker=CircuitBreaker(clock=time.monotonic),
+        timeouts=Timeouts(answer_s=float(settings.remote_answer_s)),
+        deadline_s=float(settings.remote_deadline_s),
+    )

@@ -1,0 +1,60 @@
+"""The circuit breaker: a service that fails again and again is left alone for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+FAILURES_TO_OPEN: Final = 5
+SECONDS_OPEN: Final = 5.0
+
+
+class CircuitBreaker:
+    """Opens after five failures in a row; then one call every five seconds is let through to see
+    (the probe), and the first that succeeds closes it (Nygard, Release It!, 2007)."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        failures: int = FAILURES_TO_OPEN,
+        seconds_open: float = SECONDS_OPEN,
+    ) -> None:
+        self._clock = clock
+        self._most = failures
+        self._seconds_open = seconds_open
+        self._failures = 0
+        self._opened_at: float | None = None
+        self._probing = False
+        self._lock = Lock()
+
+    @property
+    def open(self) -> bool:
+        return self._opened_at is not None
+
+    def admits(self) -> bool:
+        """Whether a call may be made. Whoever asks and is admitted has to tell how it went."""
+        with self._lock:
+            if self._opened_at is None:
+                return True
+            if self._probing or self._clock() < self._opened_at + self._seconds_open:
+                return False
+            self._probing = True
+            return True
+
+    def succeeded(self) -> None:
+        with self._lock:
+            self._failures, self._opened_at, self._probing = 0, None, False
+
+    def failed(self) -> None:
+        with self._lock:
+            self._failures += 1
+            self._probing = False
+            if self._opened_at is not None or self._failures >= self._most:
+                self._opened_at = self._clock()
+
+    def abandoned(self) -> None:
+        """The call was given up by its caller: nothing was learned of the service."""
+        with self._lock:
+            self._probing = False
