@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,30 @@ def test_what_a_service_cannot_do_is_a_gap_and_is_asked_again_the_next_time(
     assert "no such voice" in done.err
     office.server.script = lambda _: Reply()
     assert office.transcribe().code == 0
+
+
+def test_one_chunk_of_many_that_fails_for_good_costs_only_itself(office: Office) -> None:
+    in_pieces = {"STRETTO_REMOTE_CALL_S": "8", "STRETTO_LANGUAGE": "en"}
+    office.server.script = lambda call: refused(400, "no") if call.number == 2 else Reply()
+    first = office.transcribe("--format", "json", **in_pieces)
+    assert first.code == 3
+    entries = office.server.entries()
+    assert len(entries) >= 5
+    assert max(Counter(entry.key for entry in entries).values()) == 1
+    (gap,) = first.document["coverage"]["gaps"]
+    assert gap["reason"] == "engine_failed"
+    office.server.script = lambda _: Reply()
+    again = office.transcribe("--format", "json", **in_pieces)
+    assert again.code == 0, again.err
+    assert [entry.key for entry in office.server.entries()[len(entries) :]] == [entries[2].key]
+
+
+def test_chunks_are_sent_side_by_side_over_one_connection(office: Office) -> None:
+    office.server.script = lambda _: Reply(takes_s=0.5)
+    done = office.transcribe(STRETTO_REMOTE_CALL_S="8", STRETTO_LANGUAGE="en")
+    assert done.code == 0, done.err
+    assert max(entry.in_flight for entry in office.server.entries()) >= 3
+    assert office.server.connections == 1
 
 
 def test_a_key_that_is_not_accepted_ends_the_run(office: Office) -> None:

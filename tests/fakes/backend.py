@@ -61,6 +61,7 @@ class Backend:
         most_streams: int = 100,
         window: int = 4 * 2**20,
         goaway_every: int = 0,
+        encrypted: bool = True,
     ) -> None:
         self.script = script
         self.most_streams = most_streams
@@ -72,6 +73,7 @@ class Backend:
         self.complaints: list[str] = []
         self._ledger = ledger
         self._protocols = protocols
+        self._encrypted = encrypted
         self._attempts: Counter[str] = Counter()
         self._calls = self._in_flight = 0
         self._loop = asyncio.new_event_loop()
@@ -80,7 +82,7 @@ class Backend:
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self.port}/v1"
+        return f"http{'s' if self._encrypted else ''}://localhost:{self.port}/v1"
 
     def entries(self) -> list[Entry]:
         if not self._ledger.exists():
@@ -118,7 +120,10 @@ class Backend:
         self.authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
         context.set_alpn_protocols(list(self._protocols))
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Doorman(self), "127.0.0.1", port or self.port, ssl=context
+            lambda: _Doorman(self),
+            "127.0.0.1",
+            port or self.port,
+            ssl=context if self._encrypted else None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -195,7 +200,8 @@ class _Doorman(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._backend.connections += 1
-        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        tls = transport.get_extra_info("ssl_object")
+        chosen = tls.selected_alpn_protocol() if tls else None
         kind = Http2Server if chosen == "h2" else Http1Server
         server = kind(self._backend, self._backend.connections)
         transport.set_protocol(server)

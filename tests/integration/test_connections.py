@@ -99,6 +99,13 @@ def test_a_request_is_answered_in_the_protocol_that_the_service_speaks(either: C
     assert answer.protocol in {"HTTP/2", "HTTP/1.1"}
 
 
+def test_a_server_on_this_machine_may_do_without_tls(tmp_path: Path) -> None:
+    for client in a_client(tmp_path, encrypted=False):
+        assert client.ask().protocol == "HTTP/1.1"
+        assert client.ask().status == 200
+        assert (client.manager.metrics.opened, client.manager.metrics.handshakes) == (1, 0)
+
+
 def test_an_upload_larger_than_every_window_arrives_whole(either: Client) -> None:
     audio = bytes(range(256)) * 2**14 * 3  # 12 MiB
     assert either.ask(audio=audio).status == 200

@@ -15,6 +15,9 @@ GRAIN_S: Final = 0.001
 """Added to a minute, so that no rounding of a clock makes it a shorter one."""
 
 RECENT_S: Final = 10.0
+RECENT_STARTS: Final = 40
+"""How fast a service was asked when it refused is told by so many calls, of ten seconds at most."""
+
 PERMIT_S: Final = 900.0
 """A permit that nobody gave back, because its process died, is taken away after so long."""
 
@@ -114,7 +117,7 @@ def refused(pace: Pace, limit: RateLimit, *, asked_at: float, closed_s: float, n
     closed = replace(pace, closed_until=max(pace.closed_until, now + closed_s))
     if asked_at < pace.learned_at:
         return closed
-    recent = [s for s in pace.starts if s.at > now - RECENT_S]
+    recent = [s for s in pace.starts if s.at > now - RECENT_S][-RECENT_STARTS:]
     per_s = len(recent) / max(1.0, now - recent[0].at) if recent else SLOWEST_PER_S
     if pace.ceiling_per_s:
         per_s = min(per_s, pace_per_s(pace, now))

@@ -55,6 +55,8 @@ class Http1Connection(asyncio.Protocol):
         self.in_use += 1
         whole = False
         upload = asyncio.create_task(self._upload(request, timeouts))
+        # Who waits for the answer may have given up before it learns that the upload failed, too.
+        upload.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             response = await self._response(upload, timeouts)
             # An answer before the end of the upload leaves the connection in the middle of it.

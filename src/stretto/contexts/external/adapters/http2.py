@@ -89,9 +89,9 @@ class Http2Connection(asyncio.Protocol):
     async def send(self, request: APIRequest, timeouts: Timeouts) -> APIResponse:
         if not self.open:
             raise CallFailed("The connection was closed.", phase=Phase.SENDING, unseen=True)
+        number, stream = self._begin(request)
         self._counts.add("requests")
         self.in_use += 1
-        number, stream = self._begin(request)
         upload = asyncio.create_task(self._upload(number, stream, request.body))
         try:
             return await self._answer(stream, timeouts)
@@ -194,10 +194,12 @@ class Http2Connection(asyncio.Protocol):
     def _forget(self, number: int) -> None:
         """A request that did not come to its end is called back: the service may stop."""
         stream = self._streams.pop(number, None)
-        if stream is None or self._lost is not None:
+        if stream is None:
             return
-        if not stream.done.done():
-            stream.done.cancel()
+        if not stream.done.cancel() and not stream.done.cancelled():
+            stream.done.exception()  # known to nobody if the caller was cancelled at that moment
+        if self._lost is not None:
+            return
         try:
             self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
         except h2.exceptions.ProtocolError:
@@ -231,7 +233,7 @@ class Http2Connection(asyncio.Protocol):
                     continue
                 for event in self._h2.receive_data(frame):
                     self._heard(event)
-        except h2.exceptions.ProtocolError as error:
+        except (h2.exceptions.ProtocolError, ValueError) as error:  # or headers that are no text
             self._fail(f"the service does not keep to HTTP/2 ({type(error).__name__})")
             self._flush()
             self._transport.close()
