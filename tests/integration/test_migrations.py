@@ -18,6 +18,7 @@ from stretto.contexts.caching.adapters import tables as caching_tables
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.database.adapters import tables as database_tables
 from stretto.contexts.processing.adapters import tables as processing_tables
+from stretto.contexts.queue.adapters import tables as queue_tables
 from stretto.migrations import REVISIONS, runner
 from tests.conftest import Place
 from tests.servers import opened, settings_of, upgraded
@@ -72,7 +73,7 @@ def test_everything_can_be_undone(engine: sa.Engine) -> None:
 
 def all_tables() -> sa.MetaData:
     metadata = sa.MetaData()
-    for module in (caching_tables, database_tables, processing_tables):
+    for module in (caching_tables, database_tables, processing_tables, queue_tables):
         for table in module.metadata.sorted_tables:
             copy = table.to_metadata(metadata)
             copy.indexes -= {index for index in copy.indexes if index.name == "segment_words"}

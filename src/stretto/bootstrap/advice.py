@@ -49,8 +49,9 @@ def _declared_indexes(engine: sa.Engine) -> tuple[IndexDefinition, ...]:
     from stretto.contexts.database.adapters import tables as database
     from stretto.contexts.database.adapters.declared import declared_indexes
     from stretto.contexts.processing.adapters import tables as processing
+    from stretto.contexts.queue.adapters import tables as queue
 
-    declarations = (caching.metadata, database.metadata, processing.metadata)
+    declarations = (caching.metadata, database.metadata, processing.metadata, queue.metadata)
     return declared_indexes(declarations, engine.dialect)
 
 
