@@ -219,6 +219,13 @@ class Settings:
             check=lambda tag: not tag or bool(_ENGINE_NAME.match(tag)),
         ),
     )
+    queue_lease_s: int = _number(
+        30,
+        "How long a job waits for a worker that gives no sign of life before another one takes it. "
+        "The same for all workers of a database.",
+        *(1, 3600),
+        unit="seconds",
+    )
     offline: bool = field(
         default=False,
         metadata=_about(

@@ -43,6 +43,7 @@ TRANSITIONS: Final = {
 }
 """The last two are left only when somebody asks for it."""
 
+_FREE: Final[dict[str, Any]] = {"holder": "", "lease": None, "cancelling": False}
 GONE: Final = "The worker that had the job is gone."
 
 
@@ -98,6 +99,8 @@ def failed(
     """Tried again later, or given up."""
     if not _is_held(job, fence):
         return None
+    if job.cancelling:
+        return _cancelled(job, now)
     errors = job.errors + 1
     counted = replace(job, errors=errors, error=error, crashes=0, crashes_since=None)
     cause = policy.death_by_error(errors, retryable=retryable)
@@ -162,9 +165,7 @@ def requeued(job: Job, now: Moment) -> Change:
             f"The job {job.id} is {job.status}; only one that failed or was cancelled is tried "
             "again."
         )
-    fresh = replace(
-        job, errors=0, crashes=0, crashes_since=None, error=None, cause=None, cancelling=False
-    )
+    fresh = replace(job, errors=0, crashes=0, crashes_since=None, error=None, cause=None)
     queued = _moved(fresh, JobStatus.QUEUED, now, run_at=now.at, progress=JobProgress())
     return Change(queued, (JobQueued(at=now.at, job_id=job.id, file=job.file),))
 
@@ -181,12 +182,12 @@ def _again(job: Job, now: Moment, *, delay_s: float, reason: str, attempt: int) 
 
 def _cancelled(job: Job, now: Moment) -> Change:
     event = JobCancelled(at=now.at, job_id=job.id)
-    return Change(_moved(job, JobStatus.CANCELLED, now, cancelling=False), (event,))
+    return Change(_moved(job, JobStatus.CANCELLED, now), (event,))
 
 
 def _moved(job: Job, to: JobStatus, now: Moment, **changes: Any) -> Job:
-    """Whoever is not at work has no holder and no lease."""
+    """Whoever is not at work has no holder, no lease, and nobody to be told to stop."""
     if to not in TRANSITIONS[job.status]:
         raise JobNotInState(f"The job {job.id} is {job.status}; from there it cannot become {to}.")
-    free: dict[str, Any] = {} if to is JobStatus.PROCESSING else {"holder": "", "lease": None}
+    free = {} if to is JobStatus.PROCESSING else dict(_FREE)
     return replace(job, status=to, updated_at=now.at, **free, **changes)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stretto.interfaces.cli.cache_commands import cache_app
+from stretto.interfaces.cli.queue_commands import queue_app
 
 if TYPE_CHECKING:
     from stretto.application import Archive
@@ -36,6 +37,7 @@ app.add_typer(transcripts_app, name="transcripts")
 db_app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 app.add_typer(db_app, name="db")
 app.add_typer(cache_app, name="cache")
+app.add_typer(queue_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]

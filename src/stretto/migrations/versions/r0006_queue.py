@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.Column("request_key", sa.Text),
         sa.Column("request_digest", sa.Text, nullable=False),
     )
+    op.execute(_TAKE_OVER.format(error=_ERRORS[op.get_bind().dialect.name]))
     for name, columns, condition in _INDEXES:
         where = None if condition is None else sa.text(condition)
         op.create_index(
@@ -59,8 +60,54 @@ def upgrade() -> None:
         sa.Column("lease_until", _REAL, nullable=False),
         sa.Column("lease_boot", sa.Text, nullable=False),
     )
+    op.drop_table("processing_job")
 
 
 def downgrade() -> None:
+    op.create_table(
+        "processing_job",
+        sa.Column("id", sa.Text, primary_key=True, nullable=False),
+        sa.Column("file", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("created_at", _REAL, nullable=False),
+        sa.Column("updated_at", _REAL, nullable=False),
+        sa.Column("transcript_id", sa.Text),
+        sa.Column("error_kind", sa.Text, nullable=False, server_default=sa.text("''")),
+        sa.Column("error", sa.Text, nullable=False, server_default=sa.text("''")),
+    )
+    op.execute(_GIVE_BACK)
+    for name, columns in (
+        ("processing_job_created_at", ["created_at", "id"]),
+        ("processing_job_status", ["status", "created_at", "id"]),
+        ("processing_job_transcript", ["transcript_id"]),
+    ):
+        op.create_index(name, "processing_job", columns)
     op.drop_table("queue_worker")
     op.drop_table("queue_job")
+
+
+_ERRORS = {
+    "sqlite": "json_object('kind', error_kind, 'message', error)",
+    "postgresql": "json_build_object('kind', error_kind, 'message', error)::text",
+}
+_TAKE_OVER = """
+    INSERT INTO queue_job (
+        id, file, work, work_key, priority, status, created_at, updated_at, run_at, fence, holder,
+        lease_boot, errors, crashes, cancelling, progress, transcript_id, error, cause,
+        request_digest
+    )
+    SELECT
+        id, file, '{{"path":""}}', id, 1,
+        CASE WHEN status IN ('queued', 'processing') THEN 'cancelled' ELSE status END,
+        created_at, updated_at, created_at, 0, '', '', 0, 0, 0, '{{}}', transcript_id,
+        CASE WHEN status = 'failed' THEN {error} END,
+        CASE WHEN status = 'failed' THEN 'refused' END, ''
+    FROM processing_job
+"""
+"""They lived and ended with a process, and did not know where their file was: those that were not
+done then are cancelled."""
+
+_GIVE_BACK = """
+    INSERT INTO processing_job (id, file, status, created_at, updated_at, transcript_id)
+    SELECT id, file, status, created_at, updated_at, transcript_id FROM queue_job
+"""

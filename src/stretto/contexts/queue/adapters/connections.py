@@ -33,6 +33,8 @@ class Connection(Protocol):
 
     def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> Rows: ...
 
+    def executemany(self, statement: str, rows: Sequence[Mapping[str, Any]], /) -> object: ...
+
 
 class Database(Protocol):
     """Either of the two databases; ``dialect`` is sqlite or postgresql.

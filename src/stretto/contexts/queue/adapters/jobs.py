@@ -153,12 +153,8 @@ class SqlJobs:
         with self._database.read() as connection:
             now = self._clock.read(connection)
             values = {"boot": now.boot, "now": now.lease_s, "limit": limit}
-            rows = [
-                row
-                for statement in (_EXPIRED, _BEFORE_BOOT, _AFTER_BOOT)
-                for row in connection.execute(statement, values).fetchall()
-            ]
-        return tuple(JobId.parse(job_id) for (job_id,) in rows)[:limit]
+            rows = connection.execute(_EXPIRED, values).fetchall()
+        return tuple(JobId.parse(job_id) for job_id, _ in rows)
 
     def renew(self, held: Sequence[tuple[JobId, int]], lease: Callable[[Moment], Lease]) -> None:
         def work(connection: Connection) -> None:
@@ -252,7 +248,7 @@ _CLAIMABLE: Final = f"""
     )
 """  # noqa: S608
 _CLAIM_NEXT: Final = f"{_CLAIMABLE} AND priority = :priority ORDER BY run_at, id LIMIT 1"
-_CLAIM_ONE: Final = f"{_CLAIMABLE} AND id = :id"
+_CLAIM_ONE: Final = f"{_CLAIMABLE} AND id = :id LIMIT 1"
 _HEADS: Final = " UNION ALL ".join(
     f"SELECT {int(queue)}, min(run_at) FROM queue_job "  # noqa: S608
     f"WHERE status = 'queued' AND priority = {int(queue)}"
@@ -262,21 +258,17 @@ _HELD: Final = f"""
     SELECT {_ALL} FROM queue_job WHERE status = 'processing' AND holder = :holder
 """  # noqa: S608
 _EXPIRED: Final = """
-    SELECT id FROM queue_job
+    SELECT id, lease_until FROM queue_job
     WHERE status = 'processing' AND lease_boot = :boot AND lease_until <= :now
-    ORDER BY lease_until LIMIT :limit
-"""
-_BEFORE_BOOT: Final = """
-    SELECT id FROM queue_job WHERE status = 'processing' AND lease_boot < :boot
-    ORDER BY lease_boot LIMIT :limit
-"""
-_AFTER_BOOT: Final = """
-    SELECT id FROM queue_job WHERE status = 'processing' AND lease_boot > :boot
-    ORDER BY lease_boot LIMIT :limit
+    UNION ALL
+    SELECT id, 0 FROM queue_job WHERE status = 'processing' AND lease_boot < :boot
+    UNION ALL
+    SELECT id, 0 FROM queue_job WHERE status = 'processing' AND lease_boot > :boot
+    ORDER BY 2 LIMIT :limit
 """
 _RENEW: Final = """
     UPDATE queue_job SET lease_until = :until, lease_boot = :boot
-    WHERE id = :id AND fence = :fence AND status = 'processing'
+    WHERE id = :id AND fence = :fence AND lease_until IS NOT NULL
 """
 _PAGE: Final = f"""
     SELECT {_ALL} FROM queue_job WHERE (created_at, id) < (:at, :id)
