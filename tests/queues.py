@@ -10,9 +10,9 @@ from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.queue.adapters.jobs import SqlJobs
 from stretto.contexts.queue.adapters.workers import SqlWorkers
 from stretto.contexts.queue.model import EVERY_QUEUE, Change, Job, LeaseTerms, Moment
+from stretto.contexts.queue.policy import RetryPolicy
 from stretto.contexts.queue.ports import EventLog, Housekeeping, JobList, JobQueue, Workers
 from stretto.contexts.queue.priority import PriorityManager
-from stretto.contexts.queue.retry import RetryPolicy
 from stretto.contexts.queue.transitions import claimed, expired
 from tests.fakes.queue import FakeDatabaseClock, MemoryQueue
 from tests.servers import Database

@@ -27,7 +27,7 @@ from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.library import Wanted as WantedTranscripts
-from stretto.contexts.queue.model import EVERY_QUEUE, Wanted
+from stretto.contexts.queue.model import EVERY_QUEUE, Look, Wanted
 from stretto.contexts.queue.transitions import cancelled
 from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
@@ -184,6 +184,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
         queue.claim(f"worker {turn % 3}", turn=turn)
     queue.claim(only=job_id(9))
     queue.jobs.soonest_s(EVERY_QUEUE)
+    queue.jobs.waits(Look(queues=EVERY_QUEUE))
     for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
         queue.jobs.page(listed)
     queue.jobs.held_by("worker 1")

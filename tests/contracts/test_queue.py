@@ -22,6 +22,7 @@ from stretto.contexts.queue.model import (
     JobError,
     JobPriority,
     JobProgress,
+    Look,
     Wanted,
     WorkerNode,
     WorkerState,
@@ -149,6 +150,18 @@ def test_equal_work_is_done_by_one_at_a_time(queue: Queue) -> None:
     second = queue.claim()
     assert second is not None
     assert second.id == job_id(2)
+
+
+def test_whether_somebody_waits_can_be_asked_without_a_claim(queue: Queue) -> None:
+    urgent = Look(queues=(JobPriority.HIGH,), waited_s=1.0)
+    queue.jobs.add(a_submission(1, priority=JobPriority.HIGH, work_key="the same"))
+    assert not queue.jobs.waits(urgent)
+    queue.clock.advance(1.0)
+    assert queue.jobs.waits(urgent)
+    assert not queue.jobs.waits(Look(queues=(JobPriority.LOW, JobPriority.MEDIUM)))
+    queue.jobs.add(a_submission(2, work_key="the same"))
+    assert queue.claim(only=job_id(2)) is not None
+    assert not queue.jobs.waits(urgent), "the same is being done"
 
 
 def test_a_suspect_is_passed_over_by_those_who_have_neighbours(queue: Queue) -> None:
@@ -318,6 +331,8 @@ def test_a_job_is_deleted_with_its_transcript(queue: Queue) -> None:
     complete(queue, 1, 1)
     assert queue.jobs.delete_of(TRANSCRIPT) == 1
     assert queue.jobs.get(job_id(1)) is None
+    assert not queue.jobs.delete(job_id(2)), "it is not over"
+    queue.jobs.change(job_id(2), transitions.cancelled)
     assert queue.jobs.delete(job_id(2))
     assert not queue.jobs.delete(job_id(2))
 

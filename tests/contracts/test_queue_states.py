@@ -22,6 +22,7 @@ from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue import transitions
 from stretto.contexts.queue.model import FINAL, Job, JobError, JobPriority, JobProgress, Wanted
 from tests.queues import POLICY, TERMS, Queue, memory_queue, queue_on
+from tests.servers import Database
 from tests.unit.queue.jobs import a_submission
 
 EXAMPLES = {"memory": 100, "sqlite": 40, "postgresql": 25}
@@ -183,7 +184,7 @@ def test_whatever_happens_to_a_queue(kind: str, request: pytest.FixtureRequest) 
         machine.__init__ = _beginning(machine, memory_queue)
     else:
         database = request.getfixturevalue(f"{kind}_database")
-        machine.__init__ = _beginning(machine, lambda: queue_on(database))
+        machine.__init__ = _beginning(machine, lambda: emptied(database))
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -195,11 +196,16 @@ def test_whatever_happens_to_a_queue(kind: str, request: pytest.FixtureRequest) 
     )
 
 
+def emptied(database: Database) -> Queue:
+    """Without the jobs of the example before."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM queue_job")
+    return queue_on(database)
+
+
 def _beginning(machine: type, make: Any) -> Any:
     def __init__(self: Any) -> None:  # noqa: N807
         Machine.__init__(self)
         self.queue = make()
-        for job in self.queue.jobs.page(Wanted(limit=1000)):
-            self.queue.jobs.delete(job.id)  # of the example before
 
     return __init__

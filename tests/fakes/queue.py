@@ -108,12 +108,12 @@ class MemoryQueue:
 
     def delete(self, job_id: JobId) -> bool:
         with self._writing():
+            if job_id not in self._jobs or not self._jobs[job_id].is_over:
+                return False
             self.history.pop(str(job_id), None)
             self._keys = {k: v for k, v in self._keys.items() if v[0] != job_id}
-            job = self._jobs.pop(job_id, None)
-            if job is not None and job.lease:
-                self._busy_keys[job.work_key] -= 1
-            return job is not None
+            del self._jobs[job_id]
+            return True
 
     def delete_of(self, transcript_id: TranscriptId) -> int:
         found = [job.id for job in self._jobs.values() if job.transcript_id == transcript_id]
@@ -138,6 +138,16 @@ class MemoryQueue:
             for job in self._jobs.values()
             if job.holder == holder and job.status is JobStatus.PROCESSING
         )
+
+    def waits(self, look: Look) -> bool:
+        with self._lock:
+            return any(
+                self._is_free(job)
+                and job.priority in look.queues
+                and not job.is_suspect
+                and job.run_at.unix_s <= self.clock.unix_s - look.waited_s
+                for job in self._jobs.values()
+            )
 
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
         with self._lock:

@@ -90,7 +90,9 @@ def build_embedded(
     service = build_queue(settings, database, publish=publish, wrote=wrote)
 
     def worker(source: Source) -> Worker:
-        return build_worker(settings, database, service, workshop, source=source, concurrency=1)
+        return build_worker(
+            settings, database, service, workshop, source=source, concurrency=1, queues=()
+        )
 
     return EmbeddedQueue(service, worker=worker)
 
@@ -106,7 +108,8 @@ def build_worker(
     queues: tuple[JobPriority, ...] = EVERY_QUEUE,
     stuck: Callable[[], None] = lambda: None,
 ) -> Worker:
-    """Its database is that of ``service``, and so are its bells."""
+    """Its database is that of ``service``, and so are its bells. One without ``queues`` works for
+    its ``source`` alone."""
     jobs = jobs_of(database)
     node = WorkerNode(
         id=uuid.uuid4().hex,
@@ -157,8 +160,8 @@ def listening_bell(settings: Settings) -> Bell:
 
     def connect() -> Any:
         connection = engine.raw_connection()
-        connection.detach()  # it is closed by whoever listens, and lent to nobody
         driver: Any = connection.driver_connection
+        connection.detach()  # it is closed by whoever listens, and lent to nobody
         driver.autocommit = True
         return driver
 

@@ -16,8 +16,9 @@ from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.adapters.bell import LocalBell
 from stretto.contexts.queue.dispatcher import JobDispatcher, Source
 from stretto.contexts.queue.model import EVERY_QUEUE, Job, JobProgress, LeaseTerms, WorkerNode
+from stretto.contexts.queue.policy import RetryPolicy
 from stretto.contexts.queue.ports import Bell
-from stretto.contexts.queue.retry import RetryPolicy
+from stretto.contexts.queue.retry import RetryHandler
 from stretto.contexts.queue.worker import Worker
 from tests.queues import Queue
 
@@ -114,7 +115,7 @@ class Crew:
         usual: dict[str, Any] = {
             "source": Source(),
             "workshop": self.workshop,
-            "policy": RetryPolicy(dice=lambda: 0.0),
+            "retries": RetryHandler(policy=RetryPolicy(dice=lambda: 0.0)),
             "grace_s": 5.0,
         }
         return Worker(
@@ -130,6 +131,7 @@ class Crew:
         worker = self.worker(**given)
         thread = threading.Thread(target=worker.run, daemon=True)
         self.hired.append((worker, thread))
+        worker.register()
         thread.start()
         return worker
 

@@ -30,7 +30,7 @@ from stretto.contexts.queue.model import (
     JobError,
     JobProgress,
 )
-from stretto.contexts.queue.retry import RetryConfig, RetryPolicy
+from stretto.contexts.queue.policy import RetryConfig, RetryPolicy
 from tests.unit.queue.jobs import a_job, at, until
 
 TRANSCRIPT = TranscriptId(UUID(int=77))

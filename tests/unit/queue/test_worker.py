@@ -12,7 +12,7 @@ from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.core.events import JobCompleted, JobFailed, JobQueued, JobStarted
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue import transitions
-from stretto.contexts.queue.model import DeathCause, Job, WorkerState
+from stretto.contexts.queue.model import DeathCause, Job, JobPriority, WorkerState
 from tests.fakes.queue import FakeDatabaseClock, MemoryQueue
 from tests.queues import Queue
 from tests.unit.queue.jobs import a_submission, job_id
@@ -172,6 +172,37 @@ def test_a_suspect_runs_alone(crew: Crew, twin: MemoryQueue) -> None:
     crew.workshop.released.set()
     until(lambda: job(crew, 1).is_over and job(crew, 2).is_over)
     assert crew.workshop.most_together == 1
+
+
+def test_an_urgent_job_does_not_wait_for_the_end_of_a_long_one(
+    crew: Crew, twin: MemoryQueue
+) -> None:
+    submit(crew, 1, "held", priority=JobPriority.LOW)
+    crew.hire()
+    assert crew.workshop.entered.acquire(timeout=SOON_S)
+    submit(crew, 2, priority=JobPriority.HIGH)
+    twin.clock.advance(0.5)
+    until(lambda: job(crew, 2).is_over)
+    back = job(crew, 1)
+    assert (back.status is not JobStatus.COMPLETED, back.errors, back.crashes) == (True, 0, 0)
+    assert "JobHandedBack" in crew.queue.kinds(job_id(1))
+    crew.workshop.released.set()
+    until(lambda: job(crew, 1).status is JobStatus.COMPLETED)
+
+
+def test_a_job_waits_for_equals_and_for_those_that_do_the_same_elsewhere(
+    crew: Crew, twin: MemoryQueue
+) -> None:
+    submit(crew, 1, "held", priority=JobPriority.MEDIUM)
+    submit(crew, 9, "good", priority=JobPriority.HIGH, work_key="elsewhere")
+    assert crew.queue.claim("another worker") is not None
+    submit(crew, 3, "good", priority=JobPriority.HIGH, work_key="elsewhere")
+    submit(crew, 4, "good", priority=JobPriority.MEDIUM)
+    crew.hire()
+    assert crew.workshop.entered.acquire(timeout=SOON_S)
+    twin.clock.advance(0.5)
+    time.sleep(0.4)
+    assert job(crew, 1).attempts == 1
 
 
 def test_who_leaves_takes_nothing_more_and_ends_what_is_begun(crew: Crew) -> None:

@@ -7,15 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from stretto.contexts.core.errors import StrettoError
-from stretto.contexts.queue import transitions
 from stretto.contexts.queue.dispatcher import JobDispatcher
 from stretto.contexts.queue.model import WorkerNode
 from stretto.contexts.queue.ports import Housekeeping, JobList, Workers
-from stretto.contexts.queue.retry import RetryPolicy
+from stretto.contexts.queue.retry import RetryHandler
 from stretto.contexts.queue.running import RunningJob, Stop
 
 MOST_AT_ONCE: Final = 200
@@ -28,17 +26,17 @@ class Caretaker:
     """Trouble with the database is logged and left for the next turn: whoever cannot renew its
     leases loses its jobs, and is told so by the fence.
 
-    ``turned`` is called after each turn in which the database answered, ``node`` describes the
-    worker as it is.
+    ``node`` describes the worker as it is; ``make_room`` and ``checked`` are called in each turn.
     """
 
     dispatcher: JobDispatcher
     listed: JobList
     housekeeping: Housekeeping
     workers: Workers
-    policy: RetryPolicy
+    retries: RetryHandler
     node: Callable[[], WorkerNode]
     running: Callable[[], Iterable[RunningJob]]
+    make_room: Callable[[], None] = lambda: None
     checked: Callable[[], None] = lambda: None
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -80,7 +78,7 @@ class Caretaker:
     def sweep(self) -> None:
         """Give the jobs of workers without a sign of life to others."""
         for job_id in self.housekeeping.expired(MOST_AT_ONCE):
-            self.dispatcher.change(job_id, partial(transitions.expired, policy=self.policy))
+            self.dispatcher.change(job_id, self.retries.after_silence)
 
     def _run(self) -> None:
         terms = self.dispatcher.terms
@@ -88,6 +86,7 @@ class Caretaker:
             ("beat", terms.beat_s, self.beat),
             ("sweep", terms.sweep_s, self.sweep),
             ("look", terms.look_s, self.look),
+            ("room", terms.look_s, self.make_room),
         )
         pause_s = min(terms.beat_s, terms.sweep_s, terms.look_s)
         while not self._ended.wait(pause_s):

@@ -39,7 +39,8 @@ class DeadLetterHandler:
             raise UnknownJob(f"There is no job {job_id}.")
         if job.status is not JobStatus.FAILED:
             raise JobNotInState(f"The job {job_id} is {job.status}; only a failed one is purged.")
-        self.dispatcher.jobs.delete(job_id)
+        if not self.dispatcher.jobs.delete(job_id):
+            raise JobNotInState(f"The job {job_id} was taken up again just now; it is not purged.")
 
     def all(self) -> list[Job]:
         """Every dead letter there is now, the newest first."""

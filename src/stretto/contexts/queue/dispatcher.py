@@ -92,7 +92,7 @@ class OwnJobs(Source):
     """The jobs of this process alone, the first one first: nobody else's keep it from ending."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(())
         self._waiting: list[JobId] = []
         self._taken: list[JobId] = []
         self._lock = Lock()

@@ -87,6 +87,15 @@ class JobError:
     trace: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """What came of a job that is over: a transcript, or an error, or neither when it was
+    cancelled."""
+
+    transcript_id: TranscriptId | None = None
+    error: JobError | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Now, by the one clock that all workers of a database have in common.
@@ -162,6 +171,14 @@ class Job:
     @property
     def is_over(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def result(self) -> JobResult | None:
+        """None as long as it is not over."""
+        if not self.is_over:
+            return None
+        error = self.error if self.status is JobStatus.FAILED else None
+        return JobResult(transcript_id=self.transcript_id, error=error)
 
     @property
     def is_suspect(self) -> bool:

@@ -57,7 +57,7 @@ class JobQueue(Protocol):
         """
 
     def delete(self, job_id: JobId) -> bool:
-        """With everything that is known of it; whether there was one."""
+        """With everything that is known of it, if it is over; whether it was."""
 
 
 class JobList(Protocol):
@@ -70,6 +70,9 @@ class JobList(Protocol):
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
         """What a worker works on, by what the database says."""
+
+    def waits(self, look: Look) -> bool:
+        """Whether ``look`` finds a job that could be claimed just now, beside others."""
 
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
         """Seconds until the next queued job is ready, below 0 for one that has been; None without

@@ -23,7 +23,7 @@ from stretto.contexts.queue import transitions
 from stretto.contexts.queue.dispatcher import Decide, JobDispatcher
 from stretto.contexts.queue.model import LONGEST_TRACE, Job, JobError, JobProgress
 from stretto.contexts.queue.ports import Workshop
-from stretto.contexts.queue.retry import RetryPolicy
+from stretto.contexts.queue.retry import RetryHandler
 
 WORTH_TELLING: Final = 0.01
 PAUSE_S: Final = 0.5
@@ -44,12 +44,12 @@ class RunningJob:
     counts."""
 
     def __init__(
-        self, job: Job, *, dispatcher: JobDispatcher, workshop: Workshop, policy: RetryPolicy
+        self, job: Job, *, dispatcher: JobDispatcher, workshop: Workshop, retries: RetryHandler
     ) -> None:
         self.job = job
         self.why: Stop | None = None
         self._dispatcher = dispatcher
-        self._policy = policy
+        self._retries = retries
         self._progress = self._told = job.progress
         self._task = workshop.begin(job, progressed=self._progressed, complete=self._complete)
 
@@ -127,11 +127,10 @@ class RunningJob:
         if not ours:
             logger.error("The job %s met a bug.", self.job.id, exc_info=error)
         return partial(
-            transitions.failed,
+            self._retries.after_error,
             fence=fence,
             error=described(error),
             retryable=isinstance(error, StrettoError) and error.retryable,
-            policy=self._policy,
         )
 
 

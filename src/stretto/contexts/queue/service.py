@@ -135,11 +135,12 @@ def error_of(job: Job) -> StrettoError | None:
     """Why there is no transcript, as the error that it was where its class still exists."""
     if job.status is JobStatus.CANCELLED:
         return Cancelled()
-    if job.error is None:
+    error = job.result.error if job.result else None
+    if error is None:
         return None
-    found = getattr(errors, job.error.kind, StrettoError)
+    found = getattr(errors, error.kind, StrettoError)
     known = isinstance(found, type) and issubclass(found, StrettoError)
-    return found(job.error.message) if known else StrettoError(job.error.message)
+    return found(error.message) if known else StrettoError(error.message)
 
 
 def digest(value: object) -> str:

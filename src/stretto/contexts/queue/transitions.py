@@ -30,7 +30,7 @@ from stretto.contexts.queue.model import (
     Lease,
     Moment,
 )
-from stretto.contexts.queue.retry import RetryPolicy
+from stretto.contexts.queue.policy import RetryPolicy
 
 TRANSITIONS: Final = {
     JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),

@@ -4,19 +4,20 @@ any."""
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from stretto.contexts.core.errors import Unavailable
+from stretto.contexts.core.errors import StrettoError, Unavailable
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.caretaker import Caretaker
 from stretto.contexts.queue.dispatcher import JobDispatcher, Source
-from stretto.contexts.queue.model import Job, JobProgress, WorkerNode, WorkerState
+from stretto.contexts.queue.model import Job, JobProgress, Look, WorkerNode, WorkerState
 from stretto.contexts.queue.ports import Housekeeping, JobList, Workers, Workshop
-from stretto.contexts.queue.retry import RetryPolicy
+from stretto.contexts.queue.retry import RetryHandler
 from stretto.contexts.queue.running import RunningJob, Stop
 
 SHORTEST_PAUSE_S: Final = 0.05
@@ -47,7 +48,7 @@ class Worker:
     housekeeping: Housekeeping
     workers: Workers
     workshop: Workshop
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    retries: RetryHandler = field(default_factory=RetryHandler)
     grace_s: float = GRACE_S
     longest_pause_s: float = LONGEST_PAUSE_S
     stuck_s: float = STUCK_S
@@ -60,10 +61,8 @@ class Worker:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
-        """Work until somebody wants the worker to leave. Raises StorageUnavailable when the
-        database is not there at the beginning."""
+        """Work until somebody wants the worker to leave."""
         caretaker = self._caretaker()
-        caretaker.beat()
         self._came_round = time.monotonic()
         caretaker.start()
         try:
@@ -71,6 +70,10 @@ class Worker:
                 self._turn()
         finally:
             self._drain(caretaker)
+
+    def register(self) -> None:
+        """Be known to others before there is something to do. Raises StorageUnavailable."""
+        self._caretaker().beat()
 
     def leave(self) -> None:
         """Take nothing more; what is being worked on may end within ``grace_s``."""
@@ -104,9 +107,10 @@ class Worker:
             listed=self.listed,
             housekeeping=self.housekeeping,
             workers=self.workers,
-            policy=self.policy,
+            retries=self.retries,
             node=self._described,
             running=self.running,
+            make_room=self._make_room,
             checked=self._watch,
         )
 
@@ -121,6 +125,9 @@ class Worker:
                 self._came_round = time.monotonic()
             except Unavailable as trouble:
                 logger.warning("No job can be claimed just now: %s", trouble)
+                job, self._pause_s = None, self.longest_pause_s
+            except Exception:  # a bug; the watchdog has the last word
+                logger.exception("No job can be claimed just now.")
                 job, self._pause_s = None, self.longest_pause_s
             if job is not None:
                 self._pause_s = SHORTEST_PAUSE_S
@@ -146,13 +153,20 @@ class Worker:
 
     def _begin(self, job: Job) -> None:
         one = RunningJob(
-            job, dispatcher=self.dispatcher, workshop=self.workshop, policy=self.policy
+            job, dispatcher=self.dispatcher, workshop=self.workshop, retries=self.retries
         )
         # It must not keep the process from ending: what it works on can be taken up elsewhere.
         thread = threading.Thread(target=self._work, args=(one,), name="job", daemon=True)
         with self._lock:
             self._hands[one] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as cause:  # the system gives out no more threads
+            logger.warning("The job %s goes back: %s", job.id, cause)
+            with self._lock:
+                del self._hands[one]
+            one.hand_back()
+            self._pause_s = self.longest_pause_s
 
     def _work(self, one: RunningJob) -> None:
         try:
@@ -170,6 +184,18 @@ class Worker:
             if self.dispatcher.bell.wait(min(rest_s, SLICE_S)):
                 self._pause_s = SHORTEST_PAUSE_S
                 return
+
+    def _make_room(self) -> None:
+        """Hand the least urgent job back when a more urgent one waits and no hand is free: what is
+        finished of it is kept, so that little more than reading its file is done again."""
+        running = self.running()
+        if self._leaving or len(running) < self.node.concurrency:
+            return
+        least = max(running, key=lambda one: (one.job.priority, one.job.run_at))
+        urgent = tuple(queue for queue in self.source.queues if queue < least.job.priority)
+        waited_s = self.dispatcher.terms.look_s * random.uniform(1.0, 3.0)  # noqa: S311 - not all at once
+        if urgent and self.listed.waits(Look(queues=urgent, waited_s=waited_s)):
+            least.stop(Stop.LEAVING)
 
     def _watch(self) -> None:
         if not self._leaving and time.monotonic() - self._came_round > self.stuck_s:
@@ -189,7 +215,7 @@ class Worker:
             for one in self.running():  # deep in something that cannot be interrupted
                 one.hand_back()
             self.workers.leave(self.node.id)
-        except Unavailable as trouble:
+        except StrettoError as trouble:
             logger.warning("What was not done is taken up when its lease is over: %s", trouble)
 
     def _wait_for_hands(self, patient: Callable[[], bool]) -> None:

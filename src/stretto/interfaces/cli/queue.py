@@ -110,7 +110,7 @@ def show_workers(queue: QueueService, *, as_json: bool) -> None:
         print(json.dumps({"workers": [_node_document(node) for node in nodes]}))
         return
     for node in nodes:
-        queues = ",".join(str(one) for one in node.queues)
+        queues = ",".join(str(one) for one in node.queues) or "its own"
         hands = f"{node.running}/{node.concurrency}"
         since = moment(node.started_at.unix_s)
         place = f"{printable(node.host)}:{node.pid}"

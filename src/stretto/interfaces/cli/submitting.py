@@ -62,7 +62,7 @@ def submit(request: Request) -> int:
     queue = open_queue(settings)
     try:
         codes, jobs = _accept(queue, works, priority, request)
-        if jobs and not request.quiet and not queue.nodes():
+        if jobs and not request.quiet and not any(node.queues for node in queue.nodes()):
             print("No worker is running. Start one: stretto worker", file=sys.stderr)
         if request.wait:
             with build_archive(settings) as archive, display(sys.stderr, quiet=request.quiet) as on:

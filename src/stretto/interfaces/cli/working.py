@@ -28,6 +28,7 @@ def work(*, concurrency: int, queues: str) -> int:
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
     with build(settings) as application:
         worker = application.worker(concurrency=concurrency, queues=priorities, stuck=_stuck)
+        worker.register()
 
         def signalled(number: int, frame: FrameType | None) -> None:
             if worker.is_leaving:

@@ -144,6 +144,15 @@ class SqlJobs:
             rows = connection.execute(_HELD, {"holder": holder}).fetchall()
         return tuple(job_of(row) for row in rows)
 
+    def waits(self, look: Look) -> bool:
+        with self._database.read() as connection:
+            ready = self._clock.read(connection).at.unix_s - look.waited_s
+            given = {"ready": ready, "suspects": SUSPICIOUS_CRASHES}
+            return any(
+                connection.execute(_CLAIM_NEXT, given | {"priority": int(queue)}).fetchone()
+                for queue in look.queues
+            )
+
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
         with self._database.read() as connection:
             heads = _heads(connection, queues)
@@ -190,8 +199,10 @@ class SqlJobs:
         return job_of(row[:-1])
 
     def _delete(self, connection: Connection, job_id: str) -> bool:
-        self._outbox.forget(connection, job_id)
-        return connection.execute(_DELETE, {"id": job_id}).rowcount == 1
+        deleted = connection.execute(_DELETE, {"id": job_id}).rowcount == 1
+        if deleted:
+            self._outbox.forget(connection, job_id)
+        return deleted
 
 
 def unknown(job_id: JobId) -> UnknownJob:
@@ -279,5 +290,7 @@ _PAGE_OF_STATUS: Final = f"""
     ORDER BY created_at DESC, id DESC LIMIT :limit
 """  # noqa: S608
 _OF_TRANSCRIPT: Final = "SELECT id FROM queue_job WHERE transcript_id = :id"
-_DELETE: Final = "DELETE FROM queue_job WHERE id = :id"
+_DELETE: Final = """
+    DELETE FROM queue_job WHERE id = :id AND status IN ('completed', 'failed', 'cancelled')
+"""
 _NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', '')"
