@@ -151,6 +151,20 @@ def test_after_two_deaths_a_job_is_suspect_and_after_three_it_is_dead() -> None:
     assert "3 workers died" in str(dead.job.error)
 
 
+def test_a_death_after_another_chunk_was_finished_is_the_first_one_again() -> None:
+    """The budget is that of a chunk: a long job on machines that come and go is not suspect."""
+    job = a_job()
+    for chunks in range(1, 9):
+        held = taken(job, seconds=100.0 * chunks)
+        progress = JobProgress(chunks_done=chunks)
+        told = transitions.progressed(held, at(100.0 * chunks), fence=held.fence, progress=progress)
+        assert told is not None
+        change = transitions.expired(told.job, at(100.0 * chunks + 31), policy=POLICY)
+        assert change is not None
+        job = change.job
+        assert (job.status, job.crashes) == (JobStatus.QUEUED, 1)
+
+
 def test_errors_and_crashes_are_counted_apart() -> None:
     job = died(failing(taken(a_job())).job, 100.0).job
     assert (job.errors, job.crashes) == (1, 1)

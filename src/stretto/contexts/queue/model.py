@@ -144,7 +144,7 @@ class Job:
     ``fence`` counts the claims: whoever writes about a job says which claim gives the right to,
     and an older one gives none. ``work_key`` is equal for equal work. ``run_at`` is the moment
     before which it is not to be claimed. ``errors`` counts failed tries, ``crashes`` workers that
-    vanished since ``crashes_since``. ``cancelling`` is a wish that its worker has yet to see.
+    vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks. ``cancelling`` is a wish that its worker has yet to see.
     """
 
     id: JobId
@@ -162,6 +162,7 @@ class Job:
     errors: int = 0
     crashes: int = 0
     crashes_since: Timestamp | None = None
+    crashed_after: int = 0
     cancelling: bool = False
     progress: JobProgress = JobProgress()
     transcript_id: TranscriptId | None = None

@@ -47,6 +47,6 @@ class RetryPolicy:
         self, crashes: int, since: Timestamp | None, *, now: Timestamp
     ) -> tuple[int, Timestamp]:
         """The count with one more crash, and since when it counts: old ones are forgotten."""
-        if since is None or now.unix_s - since.unix_s > self.config.crash_window_s:
+        if not crashes or since is None or now.unix_s - since.unix_s > self.config.crash_window_s:
             return 1, now
         return crashes + 1, since

@@ -118,9 +118,12 @@ def expired(job: Job, now: Moment, *, policy: RetryPolicy) -> Change | None:
         return None
     if job.cancelling:
         return _cancelled(job, now)
-    crashes, since = policy.crash_counted(job.crashes, job.crashes_since, now=now.at)
+    done = job.progress.chunks_done
+    # Whoever finished a chunk more died of another one, or of something else.
+    before = job.crashes if done <= job.crashed_after else 0
+    crashes, since = policy.crash_counted(before, job.crashes_since, now=now.at)
     error = JobError(kind="WorkerGone", message=GONE)
-    counted = replace(job, crashes=crashes, crashes_since=since, error=error)
+    counted = replace(job, crashes=crashes, crashes_since=since, crashed_after=done, error=error)
     cause = policy.death_by_crash(crashes)
     if cause is not None:
         reason = f"{crashes} workers died on it."
@@ -165,7 +168,9 @@ def requeued(job: Job, now: Moment) -> Change:
             f"The job {job.id} is {job.status}; only one that failed or was cancelled is tried "
             "again."
         )
-    fresh = replace(job, errors=0, crashes=0, crashes_since=None, error=None, cause=None)
+    fresh = replace(
+        job, errors=0, crashes=0, crashes_since=None, crashed_after=0, error=None, cause=None
+    )
     queued = _moved(fresh, JobStatus.QUEUED, now, run_at=now.at, progress=JobProgress())
     return Change(queued, (JobQueued(at=now.at, job_id=job.id, file=job.file),))
 

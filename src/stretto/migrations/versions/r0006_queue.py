@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("lease_boot", sa.Text, nullable=False),
         *(sa.Column(name, sa.Integer, nullable=False) for name in ("errors", "crashes")),
         sa.Column("crashes_since", _REAL),
+        sa.Column("crashed_after", sa.Integer, nullable=False),
         sa.Column("cancelling", sa.Integer, nullable=False),
         sa.Column("progress", sa.Text, nullable=False),
         *(sa.Column(name, sa.Text) for name in ("transcript_id", "error", "cause")),
@@ -93,13 +94,13 @@ _ERRORS = {
 _TAKE_OVER = """
     INSERT INTO queue_job (
         id, file, work, work_key, priority, status, created_at, updated_at, run_at, fence, holder,
-        lease_boot, errors, crashes, cancelling, progress, transcript_id, error, cause,
+        lease_boot, errors, crashes, crashed_after, cancelling, progress, transcript_id, error, cause,
         request_digest
     )
     SELECT
         id, file, '{{"path":""}}', id, 1,
         CASE WHEN status IN ('queued', 'processing') THEN 'cancelled' ELSE status END,
-        created_at, updated_at, created_at, 0, '', '', 0, 0, 0, '{{}}', transcript_id,
+        created_at, updated_at, created_at, 0, '', '', 0, 0, 0, 0, '{{}}', transcript_id,
         CASE WHEN status = 'failed' THEN {error} END,
         CASE WHEN status = 'failed' THEN 'refused' END, ''
     FROM processing_job

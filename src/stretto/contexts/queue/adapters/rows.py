@@ -23,7 +23,15 @@ from stretto.contexts.queue.model import (
 COLUMNS: Final = (
     *("id", "file", "work", "work_key", "priority", "status", "created_at", "updated_at"),
     *("run_at", "fence", "holder", "lease_until", "lease_boot", "errors", "crashes"),
-    *("crashes_since", "cancelling", "progress", "transcript_id", "error", "cause"),
+    *(
+        "crashes_since",
+        "crashed_after",
+        "cancelling",
+        "progress",
+        "transcript_id",
+        "error",
+        "cause",
+    ),
 )
 UNCHANGING: Final = frozenset({"id", "file", "work", "work_key", "priority", "created_at"})
 """What a job is born with."""
@@ -57,6 +65,7 @@ def changing_row_of(job: Job) -> dict[str, Any]:
         "errors": job.errors,
         "crashes": job.crashes,
         "crashes_since": job.crashes_since.unix_s if job.crashes_since else None,
+        "crashed_after": job.crashed_after,
         "cancelling": int(job.cancelling),
         "progress": _json(job.progress),
         "transcript_id": str(job.transcript_id) if job.transcript_id else None,
@@ -86,6 +95,7 @@ def job_of(row: Any) -> Job:
         errors=found["errors"],
         crashes=found["crashes"],
         crashes_since=None if since is None else Timestamp(since),
+        crashed_after=found["crashed_after"],
         cancelling=bool(found["cancelling"]),
         progress=_read(found["progress"], JobProgress),
         transcript_id=TranscriptId.parse(transcript_id) if transcript_id else None,

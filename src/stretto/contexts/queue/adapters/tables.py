@@ -30,6 +30,7 @@ queue_job = sa.Table(
     sa.Column("errors", sa.Integer, nullable=False),
     sa.Column("crashes", sa.Integer, nullable=False),
     sa.Column("crashes_since", _REAL),
+    sa.Column("crashed_after", sa.Integer, nullable=False),
     sa.Column("cancelling", sa.Integer, nullable=False),
     sa.Column("progress", sa.Text, nullable=False),
     sa.Column("transcript_id", sa.Text),
