@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types arch unit bench fmt lock clean
+.PHONY: help run test lint types arch unit chaos bench fmt lock clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -38,6 +38,9 @@ arch: $(VENV)/.test ## Who may import whom
 
 unit: $(VENV)/.test ## The tests alone
 	@$(BIN)/pytest
+
+chaos: $(VENV)/.test ## Kill workers again and again: CHAOS=times as often as the tests, SEED=which way
+	@STRETTO_CHAOS=$(or $(CHAOS),10) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos
 
 bench: $(VENV)/.test ## Measure against other systems (about two hours); results go to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run

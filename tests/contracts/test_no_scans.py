@@ -17,25 +17,27 @@ from stretto.contexts.caching.adapters.sql_records import (
     SqlUseRecords,
 )
 from stretto.contexts.caching.model import CacheKey, CacheLevel, Selection, Use
-from stretto.contexts.core.events import JobQueued
-from stretto.contexts.core.identifiers import FileHash, JobId, Language, Timestamp, TranscriptId
-from stretto.contexts.core.job import JobStatus, ProcessingJob
+from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
+from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import Dialect
 from stretto.contexts.processing.adapters.audio_files import SqlAudioFiles
-from stretto.contexts.processing.adapters.jobs import SqlJobStore
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
-from stretto.contexts.processing.library import Wanted
+from stretto.contexts.processing.library import Wanted as WantedTranscripts
+from stretto.contexts.queue.model import EVERY_QUEUE, Look, Wanted
+from stretto.contexts.queue.transitions import cancelled
 from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import AN_ENGINE, a_transcript, a_transcript_request, sha256_of
+from tests.queues import TERMS, Queue, queue_on
 from tests.servers import Database
+from tests.unit.queue.jobs import a_submission, job_id
 
 GROWING = {
-    *("transcript", "segment", "segment_words", "audio_file", "processing_job"),
+    *("transcript", "segment", "segment_words", "audio_file", "queue_job"),
     *("cache_entry", "outbox_event", "outbox_receipt"),
 }
 SCANS = {"Seq Scan", "Index Scan", "Index Only Scan"}
@@ -111,7 +113,7 @@ class Explaining:
 def house(database: Database) -> Explaining:
     """Some rows in every table: with none, a scan is the right plan."""
     store = SqlTranscriptStore(database, outbox=OutboxWriter())
-    jobs = SqlJobStore(database, outbox=OutboxWriter(), clock=FakeClock())
+    queue = queue_on(database)
     answers = SqlCacheStore(database, now=FakeClock())
     with database.write():
         for number in range(300):
@@ -124,7 +126,7 @@ def house(database: Database) -> Explaining:
                     created_at_s=float(number),
                 ),
             )
-            jobs.keep(a_job(number), JobQueued(at=Timestamp(1.0), job_id=JobId.new(), file="f"))
+            queue.jobs.add(a_submission(number, key=str(number)))
             name = str(number % 100)
             answers.put(an_entry(str(number), source=name, engine=name, model=name, tag=name))
             SqlOutbox(database).add("reader", str(number), now=Timestamp(1.0))
@@ -138,22 +140,11 @@ def house(database: Database) -> Explaining:
     return Explaining(database)
 
 
-def a_job(number: int) -> ProcessingJob:
-    return ProcessingJob(
-        id=JobId(UUID(int=number)),
-        file="f",
-        status=JobStatus.QUEUED,
-        created_at=Timestamp(float(number)),
-        transcript_id=TranscriptId(UUID(int=number)),
-    )
-
-
 def use_everything(house: Explaining) -> None:
     if house.dialect is Dialect.POSTGRESQL:
         house._database.pool._pool._engine.dispose()  # type: ignore[union-attr]
     store = SqlTranscriptStore(house, outbox=OutboxWriter())
     library = SqlTranscriptLibrary(house, outbox=OutboxWriter(), clock=FakeClock())
-    jobs = SqlJobStore(house, outbox=OutboxWriter(), clock=FakeClock())
     answers, outbox = SqlCacheStore(house, now=FakeClock()), SqlOutbox(house)
     store.find(a_transcript_request("7"))
     store.get(TranscriptId(UUID(int=7)))
@@ -162,19 +153,16 @@ def use_everything(house: Explaining) -> None:
     store.keep(a_transcript_request("new"), a_transcript("new"))
     SqlAudioFiles(house).get(FileHash(sha256_of("7")))
     for wanted in (
-        Wanted(),
-        Wanted(language=Language("en")),
-        Wanted(status=TranscriptStatus.PARTIAL),
-        Wanted(file_hash=FileHash(sha256_of("7"))),
+        WantedTranscripts(),
+        WantedTranscripts(language=Language("en")),
+        WantedTranscripts(status=TranscriptStatus.PARTIAL),
+        WantedTranscripts(file_hash=FileHash(sha256_of("7"))),
     ):
         library.page(wanted)
     library.summary(TranscriptId(UUID(int=7)))
     for query in ("times", '"about times"', "tal*", "nothing"):
         SqlTranscriptSearch(house).search(query, limit=20)
-    jobs.keep(a_job(7))
-    jobs.get(JobId(UUID(int=7)))
-    jobs.page(limit=5)
-    jobs.page(limit=5, status=JobStatus.QUEUED)
+    use_the_queue(queue_on(house), house)
     answers.get(CacheKey(sha256_of("7")))
     answers.put(an_entry("7"))
     answers.delete(CacheKey(sha256_of("8")))
@@ -188,6 +176,25 @@ def use_everything(house: Explaining) -> None:
     outbox.has("reader", "7")
     outbox.add("reader", "new", now=Timestamp(1.0))
     outbox.prune(before=Timestamp(2.0))
+
+
+def use_the_queue(queue: Queue, house: Explaining) -> None:
+    queue.jobs.add(a_submission(1000, key="7"))
+    for turn in range(8):
+        queue.claim(f"worker {turn % 3}", turn=turn)
+    queue.claim(only=job_id(9))
+    queue.jobs.soonest_s(EVERY_QUEUE)
+    queue.jobs.waits(Look(queues=EVERY_QUEUE))
+    for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
+        queue.jobs.page(listed)
+    queue.jobs.held_by("worker 1")
+    queue.jobs.renew([(job_id(9), 1)], TERMS.lease)
+    queue.clock.advance(31.0)
+    queue.sweep()
+    queue.jobs.change(job_id(8), cancelled)
+    queue.jobs.delete(job_id(8))
+    queue.jobs.delete_of(TranscriptId(UUID(int=7)))
+    SqlOutbox(house).since(str(job_id(9)), after=0, limit=5)
 
 
 def invalidate_everything(house: Explaining) -> None:

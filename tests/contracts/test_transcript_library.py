@@ -15,21 +15,23 @@ from stretto.bootstrap import build_archive
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.errors import InvalidOption, UnknownTranscript
-from stretto.contexts.core.identifiers import FileHash, JobId, Language, Timestamp, TranscriptId
-from stretto.contexts.core.job import JobStatus, ProcessingJob
+from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 from stretto.contexts.core.transcript import Transcript, TranscriptStatus
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.audio_files import SqlAudioFiles
-from stretto.contexts.processing.adapters.jobs import SqlJobStore
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.library import Cursor, Wanted
+from stretto.contexts.queue.model import JobProgress
+from stretto.contexts.queue.transitions import completed
 from tests.conftest import Place
 from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import A_GAP, a_transcript, a_transcript_request, sha256_of
+from tests.queues import queue_on
 from tests.servers import Database, opened, settings_of
+from tests.unit.queue.jobs import a_submission, job_id
 
-TABLES = ("transcript", "segment", "audio_file", "processing_job", "cache_entry")
+TABLES = ("transcript", "segment", "audio_file", "queue_job", "cache_entry")
 
 
 @dataclass
@@ -166,15 +168,15 @@ def test_what_is_known_of_a_file_is_kept_with_its_transcript(house: House) -> No
 
 def test_deleting_takes_everything_along_in_every_table(house: House) -> None:
     transcript = house.keep(1)
-    jobs = SqlJobStore(house.database, outbox=OutboxWriter(), clock=FakeClock())
-    job = ProcessingJob(
-        id=JobId.new(),
-        file="talk.mp3",
-        status=JobStatus.COMPLETED,
-        created_at=Timestamp(1.0),
-        transcript_id=transcript.id,
+    queue = queue_on(house.database)
+    queue.jobs.add(a_submission())
+    queue.claim()
+    queue.jobs.change(
+        job_id(1),
+        lambda job, now: completed(
+            job, now, fence=1, transcript_id=transcript.id, progress=JobProgress()
+        ),
     )
-    jobs.keep(job)
     answers = SqlCacheStore(house.database, now=FakeClock())
     answers.put(an_entry(source="some file"))
     assert [house.rows(table) for table in TABLES] == [1] * len(TABLES)

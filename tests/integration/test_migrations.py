@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -16,11 +17,15 @@ from alembic.migration import MigrationContext
 from stretto.bootstrap import build_engine_of_database
 from stretto.contexts.caching.adapters import tables as caching_tables
 from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.core.identifiers import JobId, TranscriptId
 from stretto.contexts.database.adapters import tables as database_tables
 from stretto.contexts.external.adapters import cdn_tables
 from stretto.contexts.processing.adapters import tables as processing_tables
+from stretto.contexts.queue.adapters import tables as queue_tables
+from stretto.contexts.queue.model import JobError
 from stretto.migrations import REVISIONS, runner
 from tests.conftest import Place
+from tests.queues import queue_on
 from tests.servers import opened, settings_of, upgraded
 
 BASE = ("base", *REVISIONS)
@@ -73,7 +78,8 @@ def test_everything_can_be_undone(engine: sa.Engine) -> None:
 
 def all_tables() -> sa.MetaData:
     metadata = sa.MetaData()
-    for module in (caching_tables, database_tables, cdn_tables, processing_tables):
+    modules = (caching_tables, database_tables, cdn_tables, processing_tables, queue_tables)
+    for module in modules:
         for table in module.metadata.sorted_tables:
             copy = table.to_metadata(metadata)
             copy.indexes -= {index for index in copy.indexes if index.name == "segment_words"}
@@ -245,3 +251,38 @@ def test_version_0_1_reads_and_writes_a_database_that_was_taken_over(former: Pat
         connection.executescript(tables.replace("INSERT", "INSERT OR REPLACE"))
         assert len(connection.execute(FORMER_READ, ("key", "complete")).fetchall()) == 3
         connection.execute(FORMER_INSERT, {"id": "9", "hash": "c", "at": 9.0})
+
+
+FORMER_JOBS = """
+    INSERT INTO processing_job (
+        id, file, status, created_at, updated_at, transcript_id, error_kind, error
+    ) VALUES (:id, 'talk "7".mp3', :status, 5.0, 6.0, :transcript, :kind, :error)
+"""
+
+
+def test_the_jobs_of_before_are_taken_over_and_what_had_not_ended_is_cancelled(
+    engine: sa.Engine, empty: Place
+) -> None:
+    runner.upgrade(engine, to="0005")
+    statuses = ("queued", "processing", "completed", "failed", "cancelled")
+    with engine.begin() as connection:
+        for number, status in enumerate(statuses):
+            row = {
+                "id": str(UUID(int=number)),
+                "status": status,
+                "transcript": str(UUID(int=9)) if status == "completed" else None,
+                "kind": "MediaNotFound" if status == "failed" else "",
+                "error": 'no "file"' if status == "failed" else "",
+            }
+            connection.execute(sa.text(FORMER_JOBS), row)
+    runner.upgrade(engine)
+    database = opened(empty)
+    jobs = [queue_on(database).jobs.get(JobId(UUID(int=number))) for number in range(5)]
+    database.close()
+    found = [job for job in jobs if job is not None]
+    assert [job.status for job in found] == [
+        *("cancelled", "cancelled", "completed", "failed", "cancelled"),
+    ]
+    assert found[2].transcript_id == TranscriptId(UUID(int=9))
+    assert found[3].error == JobError(kind="MediaNotFound", message='no "file"')
+    assert {job.file for job in found} == {'talk "7".mp3'}

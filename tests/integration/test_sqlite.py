@@ -238,6 +238,7 @@ def test_whoever_wants_to_watches_every_statement(path: Path) -> None:
     database = SqliteDatabase(path, connection_class=slow.connection_class())
     write_note(database, "me", 1)
     heard = [run.statement.split()[0] for run in slow.taken()]
+    heard = [word for word in heard if word != "PRAGMA"]
     assert heard[-4:] == ["BEGIN", "CREATE", "INSERT", "COMMIT"]
     database.close()
 

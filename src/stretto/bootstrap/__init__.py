@@ -27,7 +27,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
-from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.later import LaterCache, LaterQueue
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
@@ -44,14 +44,12 @@ from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.energy import EnergyDetector
-from stretto.contexts.processing.adapters.jobs import SqlJobStore
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
 from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.silero import SileroDetector
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
-from stretto.contexts.processing.jobs import ProcessingJobs
 from stretto.contexts.processing.model import ConcurrencyLimit
 from stretto.contexts.processing.orchestrator import ParallelOrchestrator
 from stretto.contexts.processing.ports import EngineConfiguration
@@ -64,6 +62,7 @@ if TYPE_CHECKING:
 
     from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+    from stretto.contexts.queue.service import QueueService
 
 __all__ = [
     "Database",
@@ -80,6 +79,7 @@ __all__ = [
     "load_settings",
     "load_together",
     "look_at_database",
+    "open_queue",
     "place_of",
     "upgrade",
     "watch_statements",
@@ -132,11 +132,13 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         warm_in_background(settings, caching.management())
     return Application(
         processing=processing,
-        jobs=ProcessingJobs(
-            processing,
-            store=SqlJobStore(database, outbox=outbox, clock=now),
-            publish=events.publish,
-            clock=now,
+        queueing=LaterQueue(
+            settings,
+            database,
+            events,
+            processing=processing,
+            with_engine=lambda other: replace(processing, engine=build_engine(other, cache)),
+            wrote=due.set,
         ),
         archive=archive,
         management=caching.management,
@@ -144,7 +146,17 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         database=place_of(settings),
         language=settings.language,
         release=services.close,
+        engine=settings.engine,
+        model=settings.model,
     )
+
+
+def open_queue(settings: Settings) -> QueueService:
+    """The queue for those who submit and look, without the means to work; close it."""
+    from stretto.bootstrap.queueing import build_queue
+
+    database = build_database(settings)
+    return build_queue(settings, database, publish=EventBus().publish, close=database.close)
 
 
 def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
@@ -221,13 +233,22 @@ def build_relay(
 
             purge_published(settings, database, event.event.transcript_id)
 
-    consumers = {"cache": forget_answers, "cdn": purge_assets}
-    subscriptions = tuple(
-        Subscription(name=name, kinds=(TranscriptDeleted,), consumer=consumer)
-        for name, consumer in consumers.items()
-    )
+    def forget_jobs(event: OutboxEvent) -> None:
+        if isinstance(event.event, TranscriptDeleted):
+            from stretto.bootstrap.queueing import jobs_of
+
+            jobs_of(database).delete_of(event.event.transcript_id)
+
+    consumers = {"cache": forget_answers, "cdn": purge_assets, "queue": forget_jobs}
     return OutboxRelay(
-        outbox=outbox, receipts=outbox, subscriptions=subscriptions, clock=now, due=due
+        outbox=outbox,
+        receipts=outbox,
+        subscriptions=tuple(
+            Subscription(name=name, kinds=(TranscriptDeleted,), consumer=consumer)
+            for name, consumer in consumers.items()
+        ),
+        clock=now,
+        due=due,
     )
 
 

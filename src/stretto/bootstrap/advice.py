@@ -50,8 +50,10 @@ def _declared_indexes(engine: sa.Engine) -> tuple[IndexDefinition, ...]:
     from stretto.contexts.database.adapters.declared import declared_indexes
     from stretto.contexts.external.adapters import cdn_tables as cdn
     from stretto.contexts.processing.adapters import tables as processing
+    from stretto.contexts.queue.adapters import tables as queue
 
-    declarations = (caching.metadata, database.metadata, cdn.metadata, processing.metadata)
+    contexts = (caching, database, cdn, processing, queue)
+    declarations = tuple(context.metadata for context in contexts)
     return declared_indexes(declarations, engine.dialect)
 
 

@@ -1,4 +1,5 @@
-"""The cache for those who may not need it: a recording that is known is recalled without it."""
+"""The cache and the queue for those who may not need them: a recording that is known is recalled
+without either."""
 
 from __future__ import annotations
 
@@ -9,10 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stretto.bootstrap.caching import Caching
     from stretto.bootstrap.database import Database
+    from stretto.bootstrap.queueing import FileWorkshop
     from stretto.contexts.caching.management import CacheManagement
     from stretto.contexts.core.bus import EventBus
     from stretto.contexts.core.recognition import Recognition, RecognitionRequest
     from stretto.contexts.processing.model import CancelToken
+    from stretto.contexts.processing.service import ProcessingService
+    from stretto.contexts.queue.embedded import EmbeddedQueue
+    from stretto.contexts.queue.model import JobPriority
+    from stretto.contexts.queue.ports import Bell
+    from stretto.contexts.queue.worker import Worker
     from stretto.settings import Settings
 
 
@@ -53,3 +60,76 @@ class LaterCache:
     def close(self) -> None:
         if self._made is not None:
             self._made.management.close()
+
+
+class LaterQueue:
+    """A queue in this process that is put together, and whose modules are imported, at its first
+    use. ``with_engine`` makes what transcribes for a job that wants another engine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        events: EventBus,
+        *,
+        processing: ProcessingService,
+        with_engine: Callable[[Settings], ProcessingService],
+        wrote: Callable[[], object],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._events = events
+        self._processing = processing
+        self._with_engine = with_engine
+        self._wrote = wrote
+        self._made: EmbeddedQueue | None = None
+        self._bell: Bell | None = None
+        self._lock = Lock()
+
+    def made(self) -> EmbeddedQueue:
+        with self._lock:  # two would work on the same jobs
+            if self._made is None:
+                from stretto.bootstrap.queueing import build_embedded
+
+                self._made = build_embedded(
+                    self._settings,
+                    self._database,
+                    publish=self._events.publish,
+                    wrote=self._wrote,
+                    workshop=self._workshop(),
+                )
+            return self._made
+
+    def worker(
+        self, *, concurrency: int, queues: tuple[JobPriority, ...], stuck: Callable[[], None]
+    ) -> Worker:
+        from stretto.bootstrap.queueing import build_queue, build_worker, listening_bell
+
+        self._bell = listening_bell(self._settings)
+        service = build_queue(
+            self._settings,
+            self._database,
+            publish=self._events.publish,
+            bell=self._bell,
+            wrote=self._wrote,
+        )
+        return build_worker(
+            self._settings,
+            self._database,
+            service,
+            self._workshop(),
+            concurrency=concurrency,
+            queues=queues,
+            stuck=stuck,
+        )
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+        if self._bell is not None:
+            self._bell.close()
+
+    def _workshop(self) -> FileWorkshop:
+        from stretto.bootstrap.queueing import FileWorkshop
+
+        return FileWorkshop(self._settings, self._processing, with_engine=self._with_engine)

@@ -21,7 +21,6 @@ from stretto.contexts.processing.sizing import DynamicChunkSizer
 from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
 from tests.fakes.clock import FakeClock
 from tests.fakes.engine import MemoryEngine
-from tests.fakes.job_store import MemoryJobStore
 from tests.fakes.result_cache import MemoryResultCache
 from tests.fakes.transcript_store import MemoryTranscriptStore
 
@@ -42,7 +41,6 @@ class Studio:
         self.reader = MemoryReader(recordings, block=SAMPLE_RATE_HZ, **reader)
         self.cache = MemoryResultCache()
         self.transcripts = MemoryTranscriptStore()
-        self.jobs = MemoryJobStore()
         self.events: list[DomainEvent] = []
         self.bus = EventBus()
         self.bus.subscribe(DomainEvent, self.events.append)

@@ -4,7 +4,9 @@ StrettoError
 ├── InvalidRequest            the caller asked for something that cannot be   (never retry)
 │   ├── InvalidIdentifier · InvalidHash · InvalidLanguage · InvalidOption
 │   ├── InvalidStatement
-│   └── UnknownEngine · UnknownModel · UnknownTranscript · UnknownAsset
+│   ├── KeyReused · JobNotInState
+│   ├── UnknownEngine · UnknownJob · UnknownModel
+│   └── UnknownTranscript · UnknownAsset
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
 │   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
@@ -20,6 +22,7 @@ StrettoError
 │   ├── UnusableAnswer
 │   └── TransientEngineFailure                                                (retry helps)
 └── Cancelled                 somebody asked to stop
+    └── ClaimLost             somebody else has the job now
 
 The docstring of a class is its message when none is given; messages say what happened, to what,
 and what to do. Exit codes and HTTP statuses live in ``interfaces``.
@@ -65,6 +68,18 @@ class InvalidOption(InvalidRequest):
 
 class InvalidStatement(InvalidRequest):
     """That is not one SQL statement that only reads."""
+
+
+class KeyReused(InvalidRequest):
+    """That idempotency key belongs to another request."""
+
+
+class JobNotInState(InvalidRequest):
+    """The job is not in a state in which that is possible."""
+
+
+class UnknownJob(InvalidRequest):
+    """There is no job of that id."""
 
 
 class UnknownEngine(InvalidRequest):
@@ -183,3 +198,7 @@ class TransientEngineFailure(EngineFailure):
 
 class Cancelled(StrettoError):
     """Stopped on request. Finished chunks are kept; run the same command to go on."""
+
+
+class ClaimLost(Cancelled):
+    """Another worker has taken the job over; what this one made of it does not count."""

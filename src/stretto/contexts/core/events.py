@@ -148,6 +148,44 @@ class JobQueued(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobStarted(DomainEvent):
+    """``worker`` took it up; ``attempt`` counts how often one did, from 1."""
+
+    job_id: JobId
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgressed(DomainEvent):
+    """``done_s`` of its audio seconds are done; about one event for each hundredth."""
+
+    job_id: JobId
+    fraction: float
+    done_s: float
+    total_s: float | None
+    chunks_done: int
+    chunks_known: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRetried(DomainEvent):
+    """It went wrong for the time being, and is tried again in ``delay_s`` seconds."""
+
+    job_id: JobId
+    attempt: int
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobHandedBack(DomainEvent):
+    """Its worker had to leave; another one goes on."""
+
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobCompleted(DomainEvent):
     job_id: JobId
     transcript_id: TranscriptId
@@ -155,8 +193,11 @@ class JobCompleted(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed(DomainEvent):
+    """It is in the dead-letter queue; ``cause`` is refused, errors or crashes."""
+
     job_id: JobId
     reason: str
+    cause: str = "refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stretto.contexts.core.audio import AudioFile, Span
-from stretto.contexts.core.events import DomainEvent
-from stretto.contexts.core.identifiers import AudioHash, JobId, Language
-from stretto.contexts.core.job import ProcessingJob
+from stretto.contexts.core.identifiers import AudioHash, Language
 from stretto.contexts.core.recognition import (
     EngineIdentity,
     Recognition,
@@ -178,13 +176,3 @@ class TranscriptStore(Protocol):
 
     def speed(self, engine: EngineIdentity) -> float | None:
         """Audio seconds per second that this engine and model reached here lately, if known."""
-
-
-class JobStore(Protocol):
-    """Keeps jobs beyond the process."""
-
-    def keep(self, job: ProcessingJob, *events: DomainEvent) -> None:
-        """Durable when it returns, together with ``events``, which report the change. A job that
-        is over stays as it is. Raises StorageFull or StorageUnavailable."""
-
-    def get(self, job_id: JobId) -> ProcessingJob | None: ...

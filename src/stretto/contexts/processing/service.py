@@ -63,6 +63,9 @@ from stretto.contexts.processing.progress import ProgressTracker
 from stretto.contexts.processing.sizing import DynamicChunkSizer
 
 Progressed = Callable[[ProcessingProgress], None]
+Keep = Callable[[], None]
+Keeping = Callable[[Transcript, Keep], None]
+"""Calls what it is given to keep the transcript, in whatever transaction it likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +93,12 @@ class ProcessingService:
         again: bool = False,
         cancel: CancelToken | None = None,
         progressed: Progressed | None = None,
+        keeping: Keeping | None = None,
     ) -> Transcript:
         """Transcribe ``path``, or return what was kept for the same file, engine and options.
 
-        ``again`` transcribes even what is known as a whole. Raises UnusableMedia, Unavailable,
+        ``again`` transcribes even what is known as a whole; ``keeping`` may keep the transcript
+        together with something else, or refuse to by raising. Raises UnusableMedia, Unavailable,
         Cancelled, and TranscriptNotKept with the transcript in it; an engine's failure on a chunk
         makes the transcript partial instead.
         """
@@ -109,8 +114,12 @@ class ProcessingService:
             return self._recall(known, file, progressed)
         run = _Run(self, file, options, cancel or CancelToken(), progressed)
         transcript = run.transcribe()
-        try:
+
+        def keep() -> None:
             self.transcripts.keep(request, transcript, file=file)
+
+        try:
+            keeping(transcript, keep) if keeping else keep()
         except Unavailable as cause:
             raise TranscriptNotKept(cause.message, transcript) from cause
         run.completed(transcript)

@@ -94,7 +94,7 @@ def export_transcript(
         return
     path = Path(str(output))
     if str(output).endswith("/") or path.is_dir():
-        path /= f"{Path(_printable(transcript.file)).stem or 'transcript'}{form.suffix}"
+        path /= f"{Path(printable(transcript.file)).stem or 'transcript'}{form.suffix}"
     prepare_folder(path.parent)
     write_atomically(path, document)
     print(f"written to {path}", file=sys.stderr)
@@ -107,7 +107,7 @@ def delete_transcripts(archive: Archive, ids: Sequence[str], *, sure: bool) -> N
         raise InvalidOption("Nothing was deleted. Say --yes to delete without a question.")
     for row in found:
         archive.delete(row.id)
-        print(f"deleted {row.id} ({_printable(row.file)}, version {row.version})")
+        print(f"deleted {row.id} ({printable(row.file)}, version {row.version})")
 
 
 def search_transcripts(archive: Archive, words: str, *, limit: int, as_json: bool) -> None:
@@ -121,7 +121,7 @@ def search_transcripts(archive: Archive, words: str, *, limit: int, as_json: boo
         _print_hits(hits)
     else:
         for hit in hits:
-            cells = (str(hit.transcript_id), clock(hit.at), _printable(hit.file), hit.text)
+            cells = (str(hit.transcript_id), clock(hit.at), printable(hit.file), hit.text)
             print("\t".join(cells))
     if not hits and not as_json:
         print("Nothing was found.", file=sys.stderr)
@@ -131,7 +131,7 @@ def _agreed(rows: Sequence[TranscriptSummary]) -> bool:
     if not sys.stdin.isatty():
         return False
     for row in rows:
-        print(f"{row.id}  {_printable(row.file)}, version {row.version}", file=sys.stderr)
+        print(f"{row.id}  {printable(row.file)}, version {row.version}", file=sys.stderr)
     print("Delete with everything that came of it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -185,13 +185,13 @@ def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
 def _cells(row: TranscriptSummary) -> tuple[str, ...]:
     return (
         str(row.id),
-        _moment(row.created_at.unix_s),
+        moment(row.created_at.unix_s),
         clock(row.duration_s),
         row.language.code if row.language else "-",
         row.status.value,
         str(row.version),
-        _printable(row.model),
-        _printable(row.file),
+        printable(row.model),
+        printable(row.file),
     )
 
 
@@ -201,8 +201,8 @@ def _described(
     others = ", ".join(f"{v.version} ({v.id})" for v in versions if v.id != row.id)
     return [
         ("id", str(row.id)),
-        ("file", _printable(row.file)),
-        ("made", f"{_moment(row.created_at.unix_s)} by {row.engine} {_printable(row.model)}"),
+        ("file", printable(row.file)),
+        ("made", f"{moment(row.created_at.unix_s)} by {row.engine} {printable(row.model)}"),
         ("length", clock(row.duration_s)),
         ("language", row.language.english_name if row.language else "unknown"),
         ("status", row.status.value),
@@ -210,7 +210,7 @@ def _described(
     ]
 
 
-def _moment(unix_s: float) -> str:
+def moment(unix_s: float) -> str:
     """Example: ``2026-11-24T17:01:10Z``."""
     try:
         return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -218,7 +218,7 @@ def _moment(unix_s: float) -> str:
         return "unknown"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
@@ -245,6 +245,6 @@ def _print_hits(hits: Sequence[SearchHit]) -> None:
         passage = Text(hit.text)
         for start, end in hit.marks:
             passage.stylize("bold yellow", start, end)
-        place = f"{_printable(hit.file)}  {clock(hit.at)}"
+        place = f"{printable(hit.file)}  {clock(hit.at)}"
         console.print(Text(place, style="bold"), Text(f"  {hit.transcript_id}", style="dim"))
         console.print(Text("  ") + passage)

@@ -85,6 +85,13 @@ class SqlOutbox:
             rows = connection.execute(_WAITING, {"after": after, "limit": limit}).fetchall()
         return tuple(_event(*row) for row in rows)
 
+    def since(self, stream: str, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
+        """The events of one stream with numbers above ``after``, delivered or not, in order."""
+        values = {"stream": stream, "after": after, "limit": limit}
+        with self._database.read() as connection:
+            rows = connection.execute(_SINCE, values).fetchall()
+        return tuple(_event(*row) for row in rows)
+
     def delivered(self, numbers: Sequence[int], *, now: Timestamp) -> None:
         rows = [{"number": number, "now": now.unix_s} for number in numbers]
         if rows:
@@ -128,6 +135,10 @@ _ANY_WAITING: Final = "SELECT number FROM outbox_event WHERE delivered_at IS NUL
 _WAITING: Final = """
     SELECT number, id, stream, kind, payload FROM outbox_event
     WHERE delivered_at IS NULL AND number > :after ORDER BY number LIMIT :limit
+"""
+_SINCE: Final = """
+    SELECT number, id, stream, kind, payload FROM outbox_event
+    WHERE stream = :stream AND number > :after ORDER BY number LIMIT :limit
 """
 _DELIVERED: Final = "UPDATE outbox_event SET delivered_at = :now WHERE number = :number"
 _LEASE: Final = """

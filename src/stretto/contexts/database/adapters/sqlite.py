@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +21,9 @@ Result = TypeVar("Result")
 
 BUSY_TIMEOUT_S: Final = 5.0
 """How long a transaction waits for another one before it gives up."""
+
+NAP_S: Final = (0.0005, 0.004)
+"""The shortest and the longest nap between two attempts to begin."""
 
 
 class SqliteDatabase:
@@ -113,7 +118,7 @@ class SqliteDatabase:
         owned: _Owned | None = getattr(self._local, "owned", None)
         if owned is None:
             self._raise_if_closed()
-            owned = _Owned(self._connect())
+            owned = _Owned(self._connect(), busy_timeout_s=self._busy_timeout_s)
             with self._guard:
                 self._owned.add(owned)
             self._local.owned = owned
@@ -178,16 +183,17 @@ class SqliteDatabase:
 class _Owned:
     """A thread's connection. It is closed when the thread ends, or the database is forgotten."""
 
-    __slots__ = ("__weakref__", "connection", "lock", "writing")
+    __slots__ = ("__weakref__", "_busy_timeout_s", "connection", "lock", "writing")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, *, busy_timeout_s: float) -> None:
         self.connection = connection
+        self._busy_timeout_s = busy_timeout_s
         self.lock = threading.RLock()
         self.writing = False
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        self.connection.execute("BEGIN IMMEDIATE")  # a reader that turns writer would fail at once
+        self._begin()
         self.writing = True
         try:
             yield
@@ -197,6 +203,29 @@ class _Owned:
             if self.connection.in_transaction:
                 with suppress(sqlite3.Error):  # the first error is the one worth hearing of
                     self.connection.execute("ROLLBACK")
+
+    def _begin(self) -> None:
+        """A reader that turns writer would fail at once, so that this is a writer from the start.
+
+        Other processes are waited for in short naps: SQLite's own grow to 100 ms, and whoever takes
+        them never meets the moment between two transactions of a busy neighbour.
+        """
+        until = time.monotonic() + self._busy_timeout_s
+        self.connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            while not self._has_begun(last=time.monotonic() >= until):
+                time.sleep(random.uniform(*NAP_S))  # noqa: S311 - no secret depends on it
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {1000 * self._busy_timeout_s:.0f}")
+
+    def _has_begun(self, *, last: bool) -> bool:
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     def __del__(self) -> None:
         self.connection.close()

@@ -37,7 +37,7 @@ class SqlTranscriptLibrary:
         return _summary(*row) if row else None
 
     def delete(self, transcript_id: TranscriptId) -> TranscriptDeleted | None:
-        """Delete the transcript, its segments and jobs, and what is known of its file when no
+        """Delete the transcript, its segments, and what is known of its file when no
         other transcript of that is left. None when there is no such transcript.
 
         What other contexts hold of it they delete when they hear of the event, which is written
@@ -49,7 +49,7 @@ class SqlTranscriptLibrary:
             if row is None:
                 return None
             number, file_hash = row
-            _delete_rows(connection, {"number": number, "id": str(transcript_id)})
+            _delete_rows(connection, {"number": number})
             last = connection.execute(_OF_FILE, {"file_hash": file_hash}).fetchone() is None
             if last:
                 connection.execute(_DELETE_FILE, {"file_hash": file_hash})
@@ -68,7 +68,6 @@ class SqlTranscriptLibrary:
 
 def _delete_rows(connection: Connection, which: dict[str, Any]) -> None:
     connection.execute("DELETE FROM segment WHERE transcript = :number", which)
-    connection.execute("DELETE FROM processing_job WHERE transcript_id = :id", which)
     connection.execute("DELETE FROM transcript WHERE number = :number", which)
 
 

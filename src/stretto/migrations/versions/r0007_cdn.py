@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _REAL = sa.Float(53).with_variant(sa.REAL, "sqlite")

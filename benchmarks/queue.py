@@ -1,0 +1,243 @@
+"""Measures the queue: ``python -m benchmarks.queue``. ``--quick`` checks the harness.
+
+Trivial jobs through enqueue, claim and finish, each on the disk before the next step: SQLite and
+PostgreSQL with workers that are processes, and huey's SqliteHuey with the same workers, with fsync.
+Then how soon an idle worker hears of a job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import machine
+from benchmarks.database_places import started
+from benchmarks.report import RESULTS
+from stretto.bootstrap import build_database, upgrade
+from stretto.bootstrap.queueing import build_queue, listening_bell
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.identifiers import TranscriptId
+from stretto.contexts.queue.dispatcher import Source
+from stretto.contexts.queue.model import FileWork, Job, JobProgress
+from stretto.contexts.queue.service import QueueService
+from stretto.contexts.queue.transitions import completed
+from stretto.settings import Settings
+
+PATIENCE_S: Final = 600.0
+SPAWN: Final = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured thing, and at least how large it is meant to be, or at most."""
+
+    what: str
+    value: float
+    unit: str
+    wanted: float
+    at_least: bool
+    more: dict[str, Any]
+
+    @property
+    def is_met(self) -> bool:
+        return self.value >= self.wanted if self.at_least else self.value <= self.wanted
+
+    def line(self) -> str:
+        more = ", ".join(f"{name}: {value}" for name, value in self.more.items())
+        bound = f"({'≥' if self.at_least else '≤'} {self.wanted:.4g})"
+        met = "met" if self.is_met else "NOT MET"
+        return f"{self.what:<30}{self.value:>10.4g} {self.unit:<7} {bound} {met}  {more}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few jobs: checks the harness")
+    parser.add_argument("--jobs", type=int, default=4000)
+    parser.add_argument("--workers", type=int, default=4)
+    given = parser.parse_args(arguments)
+    jobs, workers = (60, 2) if given.quick else (given.jobs, given.workers)
+    figures = measured(jobs=jobs, workers=workers)
+    for figure in figures:
+        print(figure.line(), flush=True)
+    target = Path(tempfile.gettempdir()) / "stretto-queue.jsonl"
+    write(figures, target if given.quick else RESULTS.with_name("queue.jsonl"))
+
+
+def measured(*, jobs: int, workers: int) -> list[Figure]:
+    huey = sqlite_huey(jobs, workers)
+    with place("sqlite") as settings:
+        sqlite = throughput(settings, jobs, workers)
+    with place("postgresql") as settings:
+        postgres = throughput(settings, jobs, workers)
+        heard = wake_up(settings)
+    more = {"jobs": jobs, "workers": workers}
+    rate = partial(Figure, unit="jobs/s", at_least=True)
+    return [
+        rate(what="huey, SqliteHuey, fsync", value=huey[0], wanted=0.0, more=more | huey[1]),
+        rate(what="SQLite", value=sqlite[0], wanted=500.0, more=more | sqlite[1]),
+        rate(what="SQLite beside huey", value=sqlite[0], wanted=huey[0], more={}),
+        rate(what="PostgreSQL", value=postgres[0], wanted=800.0, more=more | postgres[1]),
+        Figure(
+            what="a job is heard of, PostgreSQL",
+            value=heard,
+            unit="ms",
+            wanted=50.0,
+            at_least=False,
+            more={},
+        ),
+    ]
+
+
+@contextmanager
+def place(kind: str) -> Generator[Settings, None, None]:
+    """An empty database that keeps its word: what is committed is on the disk."""
+    with tempfile.TemporaryDirectory(prefix="stretto-bench-") as name, ExitStack() as stack:
+        folder = Path(name)
+        folder.chmod(0o755)  # for root, the server is another user
+        settings = Settings(home=folder / "home")
+        if kind == "postgresql":
+            url = started(stack, folder / "data", stay=False)
+            url = url.replace("postgresql://", "postgresql+psycopg://")
+            settings = Settings(home=folder / "home", database_url=url)
+        upgrade(settings)
+        yield settings
+
+
+@contextmanager
+def queue_of(settings: Settings, **given: Any) -> Generator[QueueService, None, None]:
+    database = build_database(settings)
+    try:
+        yield build_queue(settings, database, publish=EventBus().publish, **given)
+    finally:
+        database.close()
+
+
+def throughput(settings: Settings, jobs: int, workers: int) -> tuple[float, dict[str, str]]:
+    """Jobs per second through enqueue by one process, claim and finish by ``workers``."""
+
+    def enqueue() -> None:
+        with queue_of(settings) as queue:
+            for number in range(jobs):
+                queue.submit(FileWork(path=f"/nowhere/{number}.wav"))
+
+    return timed(enqueue, partial(work, settings), jobs, workers)
+
+
+def timed(
+    enqueue: Callable[[], None],
+    worker: Callable[[Any, Any], None],
+    jobs: int,
+    workers: int,
+) -> tuple[float, dict[str, str]]:
+    """Both parts are counted; what the processes need to start is not."""
+    began = time.perf_counter()
+    enqueue()
+    enqueued_s = time.perf_counter() - began
+    ready, done = SPAWN.Barrier(workers + 1), SPAWN.Queue()
+    crew = [SPAWN.Process(target=worker, args=(ready, done)) for _ in range(workers)]
+    for process in crew:
+        process.start()
+    ready.wait(PATIENCE_S)
+    began = time.perf_counter()
+    finished = sum(done.get(timeout=PATIENCE_S) for _ in crew)
+    worked_s = time.perf_counter() - began
+    for process in crew:
+        process.join()
+    if finished != jobs:
+        raise AssertionError(f"{finished} of {jobs} jobs were done")
+    more = {"enqueue/s": f"{jobs / enqueued_s:.0f}", "claim+finish/s": f"{jobs / worked_s:.0f}"}
+    return jobs / (enqueued_s + worked_s), more
+
+
+def work(settings: Settings, ready: Any, done: Any) -> None:
+    """As a worker does: claim, then end the job in the name of the claim."""
+    with queue_of(settings) as queue:
+        queue.nodes()
+        source, count = Source(), 0
+        ready.wait(PATIENCE_S)
+        while (job := queue.dispatcher.take("w", source=source, suspects=True)) is not None:
+            count += finish(queue, job)
+        done.put(count)
+
+
+def finish(queue: QueueService, job: Job) -> bool:
+    decide = partial(
+        completed, fence=job.fence, transcript_id=TranscriptId.new(), progress=JobProgress()
+    )
+    return queue.dispatcher.change(job.id, decide) is not None
+
+
+def sqlite_huey(jobs: int, workers: int) -> tuple[float, dict[str, str]]:
+    """The same with huey: a task is taken out of the table, and its result written."""
+    with tempfile.TemporaryDirectory(prefix="stretto-bench-") as folder:
+        path = f"{folder}/huey.db"
+
+        def enqueue() -> None:
+            task = a_huey(path)[1]
+            for number in range(jobs):
+                task(number)
+
+        return timed(enqueue, partial(work_with_huey, path), jobs, workers)
+
+
+def a_huey(path: str) -> tuple[Any, Any]:
+    from huey import SqliteHuey
+
+    huey = SqliteHuey("bench", filename=path, fsync=True, timeout=30)
+    return huey, huey.task(name="trivial")(trivial)
+
+
+def trivial(number: int) -> int:
+    return number
+
+
+def work_with_huey(path: str, ready: Any, done: Any) -> None:
+    huey, _ = a_huey(path)
+    count = 0
+    ready.wait(PATIENCE_S)
+    while (task := huey.dequeue()) is not None:
+        huey.execute(task)
+        count += 1
+    done.put(count)
+
+
+def wake_up(settings: Settings, times: int = 9) -> float:
+    """Milliseconds from a job's acceptance to its claim by an idle worker of another connection:
+    the median. On SQLite nothing rings; a worker asks, at last every two seconds."""
+    bell = listening_bell(settings)
+    waits = []
+    with queue_of(settings, bell=bell) as listener, queue_of(settings) as submitter:
+        bell.wait(2.0)
+        for number in range(times):
+            submitter.submit(FileWork(path=f"/nowhere/{number}.wav"))
+            began = time.perf_counter()
+            bell.wait(5.0)
+            job = listener.dispatcher.take("w", source=Source(), suspects=True)
+            waits.append(1000 * (time.perf_counter() - began))
+            if job is not None:
+                finish(listener, job)
+    bell.close()
+    return statistics.median(waits)
+
+
+def write(figures: Sequence[Figure], target: Path) -> None:
+    document = {
+        "machine": machine.describe(),
+        "figures": [{**asdict(figure), "met": figure.is_met} for figure in figures],
+    }
+    with target.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(document) + "\n")
+
+
+if __name__ == "__main__":
+    main()

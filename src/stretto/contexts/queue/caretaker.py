@@ -1,0 +1,106 @@
+"""The second thread of a worker: signs of life, wishes to cancel, the jobs of the dead."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stretto.contexts.core.errors import StrettoError
+from stretto.contexts.queue.dispatcher import JobDispatcher
+from stretto.contexts.queue.model import WorkerNode
+from stretto.contexts.queue.ports import Housekeeping, JobList, Workers
+from stretto.contexts.queue.retry import RetryHandler
+from stretto.contexts.queue.running import RunningJob, Stop
+
+MOST_AT_ONCE: Final = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Caretaker:
+    """Trouble with the database is logged and left for the next turn: whoever cannot renew its
+    leases loses its jobs, and is told so by the fence.
+
+    ``node`` describes the worker as it is; ``make_room`` and ``checked`` are called in each turn.
+    """
+
+    dispatcher: JobDispatcher
+    listed: JobList
+    housekeeping: Housekeeping
+    workers: Workers
+    retries: RetryHandler
+    node: Callable[[], WorkerNode]
+    running: Callable[[], Iterable[RunningJob]]
+    make_room: Callable[[], None] = lambda: None
+    checked: Callable[[], None] = lambda: None
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _due: dict[str, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """After the turn it is in."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    def beat(self) -> None:
+        """Renew the leases of what is being worked on, and of the worker itself."""
+        lease = self.dispatcher.terms.lease
+        held = [(one.job.id, one.job.fence) for one in self.running()]
+        if held:
+            self.housekeeping.renew(held, lease)
+        self.workers.beat(self.node(), lease)
+
+    def look(self) -> None:
+        """See who is to stop, and say how far the others are."""
+        mine = tuple(self.running())
+        if not mine:
+            return
+        held = {job.id: job for job in self.listed.held_by(self.node().id)}
+        for one in mine:
+            found = held.get(one.job.id)
+            if found is None or found.fence != one.job.fence:
+                one.stop(Stop.LOST)
+            elif found.cancelling:
+                one.stop(Stop.CANCELLED)
+            else:
+                one.tell()
+
+    def sweep(self) -> None:
+        """Give the jobs of workers without a sign of life to others."""
+        for job_id in self.housekeeping.expired(MOST_AT_ONCE):
+            self.dispatcher.change(job_id, self.retries.after_silence)
+
+    def _run(self) -> None:
+        terms = self.dispatcher.terms
+        chores = (
+            ("beat", terms.beat_s, self.beat),
+            ("sweep", terms.sweep_s, self.sweep),
+            ("look", terms.look_s, self.look),
+            ("room", terms.look_s, self.make_room),
+        )
+        pause_s = min(terms.beat_s, terms.sweep_s, terms.look_s)
+        while not self._ended.wait(pause_s):
+            now = time.monotonic()
+            for name, every_s, chore in chores:
+                if now >= self._due.get(name, 0.0):
+                    self._due[name] = now + every_s
+                    self._carefully(chore)
+            self.checked()
+
+    def _carefully(self, chore: Callable[[], None]) -> None:
+        try:
+            chore()
+        except StrettoError as error:
+            logger.warning("A worker could not look after its jobs: %s", error)
+        except Exception:
+            logger.exception("A worker could not look after its jobs.")

@@ -1,0 +1,156 @@
+"""What the queue needs from outside, as small protocols; adapters satisfy them by shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from stretto.contexts.core.events import DomainEvent
+from stretto.contexts.core.identifiers import JobId, TranscriptId
+from stretto.contexts.queue.model import (
+    Change,
+    Job,
+    JobPriority,
+    JobProgress,
+    Lease,
+    Look,
+    Moment,
+    Submission,
+    Wanted,
+    WorkerNode,
+)
+
+
+class JobQueue(Protocol):
+    """Jobs as they are, and the only way to change them. Everything is durable when it returns.
+    All methods raise StorageFull or StorageUnavailable when the database is in trouble."""
+
+    def add(self, submission: Submission) -> Change:
+        """The job as it was accepted, or, without an event, the one that its key led to before.
+        Raises KeyReused when that was another request."""
+
+    def claim(
+        self,
+        looks: Sequence[Look],
+        *,
+        take: Callable[[Job, Moment], Change],
+        suspects: bool = True,
+        only: JobId | None = None,
+    ) -> Change | None:
+        """Apply ``take`` to the first ready job that ``looks`` find and nobody else is taking.
+
+        Equal work that is being done is not found, nor are ``suspects`` when they are not wanted;
+        ``only`` leaves one job to be found.
+        """
+
+    def change(
+        self,
+        job_id: JobId,
+        decide: Callable[[Job, Moment], Change | None],
+        *,
+        alongside: Callable[[], None] | None = None,
+    ) -> Change | None:
+        """Apply ``decide`` to the job while nobody else can change it; None changes nothing.
+
+        ``alongside`` writes more in the same transaction, after the decision that it may.
+        Both may be called again when the database undid the transaction. Raises UnknownJob.
+        """
+
+    def delete(self, job_id: JobId) -> bool:
+        """With everything that is known of it, if it is over; whether it was."""
+
+
+class JobList(Protocol):
+    """Jobs to be looked at."""
+
+    def get(self, job_id: JobId) -> Job | None: ...
+
+    def page(self, wanted: Wanted) -> tuple[Job, ...]:
+        """The newest first."""
+
+    def held_by(self, holder: str) -> tuple[Job, ...]:
+        """What a worker works on, by what the database says."""
+
+    def waits(self, look: Look) -> bool:
+        """Whether ``look`` finds a job that could be claimed just now, beside others."""
+
+    def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
+        """Seconds until the next queued job is ready, below 0 for one that has been; None without
+        one."""
+
+
+class Housekeeping(Protocol):
+    """What keeps the queue going when workers die."""
+
+    def expired(self, limit: int) -> tuple[JobId, ...]:
+        """Jobs whose lease is over, the longest first."""
+
+    def renew(self, held: Sequence[tuple[JobId, int]], lease: Callable[[Moment], Lease]) -> None:
+        """The leases of the jobs with these fences; others have other holders by now."""
+
+
+class Workers(Protocol):
+    """Who works on jobs."""
+
+    def beat(self, node: WorkerNode, lease: Callable[[Moment], Lease]) -> None:
+        """Known, and alive until the lease is over."""
+
+    def leave(self, worker: str) -> None: ...
+
+    def alive(self) -> tuple[WorkerNode, ...]:
+        """Those whose lease is not over, the oldest first; the others are forgotten."""
+
+
+class LoggedEvent(Protocol):
+    """An event with its number; None when a newer program wrote it."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def event(self) -> DomainEvent | None: ...
+
+
+class EventLog(Protocol):
+    """What happened to each job, in order."""
+
+    def since(self, stream: str, *, after: int, limit: int) -> Sequence[LoggedEvent]:
+        """The events of a job with numbers above ``after``: the last number that was read is where
+        to go on, in another process too."""
+
+
+class Bell(Protocol):
+    """Wakes workers up. Nothing depends on it but how soon."""
+
+    def ring(self) -> None:
+        """There is something to do."""
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it rang meanwhile, or since it was waited for the last time."""
+
+    def close(self) -> None: ...
+
+
+class Task(Protocol):
+    """Work on one job."""
+
+    def run(self) -> None:
+        """Until it is done, and ``complete`` was called. Raises StrettoError, Cancelled when it was
+        stopped, and whatever a bug raises."""
+
+    def stop(self) -> None:
+        """Soon, from any thread."""
+
+
+class Workshop(Protocol):
+    """Where jobs are worked on."""
+
+    def begin(
+        self,
+        job: Job,
+        *,
+        progressed: Callable[[JobProgress], None],
+        complete: Callable[[TranscriptId, Callable[[], None]], None],
+    ) -> Task:
+        """``complete`` is called once with the transcript and what keeps it, which is then done in
+        one transaction with the end of the job; it raises ClaimLost when somebody else has it."""

@@ -1,0 +1,200 @@
+"""Shows jobs, dead letters and workers, and does with them what was typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stretto.contexts.core.errors import InvalidOption, JobNotInState
+from stretto.contexts.core.events import DomainEvent
+from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.queue.model import Job, Wanted, WorkerNode
+from stretto.contexts.queue.service import QueueService
+from stretto.interfaces.cli.exit_codes import ExitCode
+from stretto.interfaces.cli.transcripts import moment, printable
+
+
+def list_jobs(
+    queue: QueueService, *, status: str | None, limit: int, after: str | None, as_json: bool
+) -> None:
+    """The newest first: a line with tabs for each."""
+    last = queue.get(JobId.parse(after)) if after else None
+    page = queue.page(Wanted(limit=limit, status=_status(status), after=last))
+    if as_json:
+        more = str(page[-1].id) if len(page) == limit else None
+        print(json.dumps({"jobs": [as_document(job) for job in page], "next": more}))
+        return
+    for job in page:
+        share = f"{job.progress.fraction:.0%}"
+        cells = (str(job.id), moment(job.created_at.unix_s), job.status, str(job.priority), share)
+        print("\t".join((*cells, printable(job.file))))
+    if len(page) == limit:
+        print(f"There may be more; go on with --after {page[-1].id}", file=sys.stderr)
+
+
+def show_job(queue: QueueService, job_id: str, *, as_json: bool) -> None:
+    job = queue.get(JobId.parse(job_id))
+    if as_json:
+        print(json.dumps(as_document(job)))
+        return
+    for name, value in _described(job):
+        print(f"{name + ':':<12} {value}")
+
+
+def show_dead_letter(queue: QueueService, job_id: str, *, as_json: bool) -> None:
+    """Raises JobNotInState unless it failed."""
+    job = queue.get(JobId.parse(job_id))
+    if job.status is not JobStatus.FAILED:
+        raise JobNotInState(f"The job {job.id} is {job.status}; it was not given up.")
+    trace = job.error.trace if job.error else ""
+    if as_json:
+        print(json.dumps({**as_document(job), "trace": trace}))
+        return
+    show_job(queue, job_id, as_json=False)
+    if trace:
+        print("\n" + "\n".join(printable(line) for line in trace.splitlines()))
+
+
+def watch_job(queue: QueueService, job_id: str, *, after: int, as_json: bool) -> int:
+    """A line for each event until the job is over; with its number, to go on from there."""
+    found = JobId.parse(job_id)
+    for heard in queue.follow(found, after=after):
+        if as_json:
+            print(json.dumps({"number": heard.number, **event_document(heard.event)}), flush=True)
+            continue
+        fields = event_document(heard.event)
+        said = " ".join(
+            f"{name}={printable(str(value))}"
+            for name, value in fields.items()
+            if name not in {"event", "at", "job_id"} and value is not None
+        )
+        cells = (str(heard.number), moment(heard.event.at.unix_s), fields["event"], said)
+        print("\t".join(cells).rstrip(), flush=True)
+    completed = queue.get(found).status is JobStatus.COMPLETED
+    return ExitCode.COMPLETE if completed else ExitCode.FAILED
+
+
+def cancel_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> None:
+    for job_id in _checked(queue, ids):
+        job = queue.cancel(job_id)
+        stopping = job.status is JobStatus.PROCESSING
+        _say(job, "is being stopped" if stopping else f"is {job.status}", as_json=as_json)
+
+
+def retry_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> None:
+    for job_id in _checked(queue, ids):
+        _say(queue.retry(job_id), "is queued again", as_json=as_json)
+
+
+def purge_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> None:
+    for job_id in _checked(queue, ids):
+        job = queue.get(job_id)
+        queue.dead_letters.purge(job_id)
+        _say(job, "is forgotten", as_json=as_json)
+
+
+def dead_letters(queue: QueueService, ids: Sequence[str], *, every: bool) -> list[str]:
+    """The ids that were given, or all there are. Raises InvalidOption for both and for neither."""
+    if bool(ids) == every:
+        raise InvalidOption("Name the jobs by their ids, or say --all.")
+    return [str(job.id) for job in queue.dead_letters.all()] if every else list(ids)
+
+
+def show_workers(queue: QueueService, *, as_json: bool) -> None:
+    nodes = queue.nodes()
+    if as_json:
+        print(json.dumps({"workers": [_node_document(node) for node in nodes]}))
+        return
+    for node in nodes:
+        queues = ",".join(str(one) for one in node.queues) or "its own"
+        hands = f"{node.running}/{node.concurrency}"
+        since = moment(node.started_at.unix_s)
+        place = f"{printable(node.host)}:{node.pid}"
+        print("\t".join((node.id, place, hands, queues, node.state, since)))
+    if not nodes:
+        print("No worker is running. Start one: stretto worker", file=sys.stderr)
+
+
+def as_document(job: Job) -> dict[str, Any]:
+    """The job for programs."""
+    return {
+        "id": str(job.id),
+        "file": job.file,
+        "path": printable(job.work.path),
+        "status": job.status.value,
+        "priority": str(job.priority),
+        "progress": dataclasses.asdict(job.progress),
+        "attempts": job.attempts,
+        "errors": job.errors,
+        "crashes": job.crashes,
+        "transcript_id": str(job.transcript_id) if job.transcript_id else None,
+        "error": {"kind": job.error.kind, "message": job.error.message} if job.error else None,
+        "cause": job.cause.value if job.cause else None,
+        "worker": job.holder or None,
+        "created_at": job.created_at.unix_s,
+        "updated_at": job.updated_at.unix_s,
+        "run_at": job.run_at.unix_s,
+    }
+
+
+def event_document(event: DomainEvent) -> dict[str, Any]:
+    fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
+    plain = {
+        name: value if isinstance(value, str | int | float | None) else str(value)
+        for name, value in fields.items()
+    }
+    return {"event": type(event).__name__, **plain, "at": event.at.unix_s}
+
+
+def _node_document(node: WorkerNode) -> dict[str, Any]:
+    document = dataclasses.asdict(node)
+    queues = [str(queue) for queue in node.queues]
+    return {**document, "queues": queues, "started_at": node.started_at.unix_s}
+
+
+def _described(job: Job) -> Iterable[tuple[str, str]]:
+    progress = job.progress
+    yield "id", str(job.id)
+    yield "file", printable(job.work.path or job.file)
+    yield "status", job.status + (" (being stopped)" if job.cancelling else "")
+    yield "priority", str(job.priority)
+    yield "progress", f"{progress.fraction:.0%}, {progress.chunks_done} chunks done"
+    yield "submitted", moment(job.created_at.unix_s)
+    yield "attempts", f"{job.attempts} ({job.errors} errors, {job.crashes} crashes)"
+    if job.holder:
+        yield "worker", job.holder
+    if job.transcript_id:
+        yield "transcript", str(job.transcript_id)
+    if job.error:
+        yield "error", printable(job.error.message)
+    if job.cause:
+        yield "given up", job.cause.value
+
+
+def _checked(queue: QueueService, ids: Sequence[str]) -> list[JobId]:
+    """If one of them is wrong, nothing is done with any. Raises UnknownJob."""
+    found = [JobId.parse(one) for one in dict.fromkeys(ids)]
+    for job_id in found:
+        queue.get(job_id)
+    return found
+
+
+def _say(job: Job, what: str, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"id": str(job.id), "status": job.status.value, "said": what}))
+    else:
+        print(f"{job.id} {what} ({printable(job.file)})")
+
+
+def _status(text: str | None) -> JobStatus | None:
+    if text is None:
+        return None
+    try:
+        return JobStatus(text.lower())
+    except ValueError as cause:
+        allowed = ", ".join(JobStatus)
+        raise InvalidOption(f"A status is one of {allowed}, not {text[:32]!r}.") from cause

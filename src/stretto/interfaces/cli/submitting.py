@@ -1,0 +1,121 @@
+"""``stretto submit``: jobs for the workers, and with ``--wait`` what becomes of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stretto.application import options_from
+from stretto.contexts.core.errors import InvalidOption, MediaNotFound
+from stretto.contexts.core.events import JobProgressed, JobStarted
+from stretto.contexts.core.transcript import TranscriptStatus
+from stretto.contexts.processing.model import ProcessingProgress
+from stretto.contexts.queue.model import FileWork, Job, JobPriority
+from stretto.contexts.queue.service import QueueService, error_of
+from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
+from stretto.interfaces.cli.progress import Display, display
+from stretto.interfaces.cli.queue import as_document
+
+StatusOf = Callable[[Job], TranscriptStatus]
+WORST_FIRST = (ExitCode.WRONG_USAGE, ExitCode.FAILED, ExitCode.INTERRUPTED, ExitCode.PARTIAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What was typed."""
+
+    files: tuple[str, ...]
+    priority: str
+    language: str | None
+    prompt: str
+    key: str
+    wait: bool
+    quiet: bool
+    as_json: bool
+    settings: dict[str, Any]
+
+
+def submit(request: Request) -> int:
+    """A job for each file. One that is not there is named, and the others are submitted."""
+    from stretto.bootstrap import build_archive, load_settings, open_queue
+
+    if request.key and len(request.files) > 1:
+        raise InvalidOption("--key is for one request: give one file with it.")
+    settings = load_settings(overrides=request.settings)
+    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    options = options_from(language=request.language or settings.language, prompt=request.prompt)
+    works = [
+        FileWork(
+            path=str(Path(file).absolute()),
+            options=options,
+            engine=settings.engine,
+            model=settings.model,
+        )
+        for file in request.files
+    ]
+    priority = JobPriority.parse(request.priority)
+    queue = open_queue(settings)
+    try:
+        codes, jobs = _accept(queue, works, priority, request)
+        if jobs and not request.quiet and not any(node.queues for node in queue.nodes()):
+            print("No worker is running. Start one: stretto worker", file=sys.stderr)
+        if request.wait:
+            with build_archive(settings) as archive, display(sys.stderr, quiet=request.quiet) as on:
+
+                def status_of(job: Job) -> TranscriptStatus:
+                    assert job.transcript_id is not None
+                    return archive.summary(job.transcript_id).status
+
+                for job in jobs:
+                    codes.append(_wait(queue, job, on, status_of))
+    finally:
+        queue.close()
+    return int(next((code for code in WORST_FIRST if code in codes), ExitCode.COMPLETE))
+
+
+def _accept(
+    queue: QueueService, works: list[FileWork], priority: JobPriority, request: Request
+) -> tuple[list[ExitCode], list[Job]]:
+    codes: list[ExitCode] = []
+    jobs: list[Job] = []
+    for work in works:
+        if not Path(work.path).exists():
+            error = MediaNotFound(f"There is no file {work.path}.")
+            print(f"stretto: {error.message}", file=sys.stderr)
+            codes.append(exit_code_of(error))
+            continue
+        job = queue.submit(work, priority=priority, key=request.key)
+        jobs.append(job)
+        print(json.dumps(as_document(job)) if request.as_json else job.id, flush=True)
+    return codes, jobs
+
+
+def _wait(queue: QueueService, job: Job, shown: Display, status_of: StatusOf) -> ExitCode:
+    for heard in queue.follow(job.id):
+        event = heard.event
+        if isinstance(event, JobStarted):
+            shown.begin(job.file)
+        elif isinstance(event, JobProgressed):
+            shown.update(
+                ProcessingProgress(
+                    fraction=event.fraction,
+                    done_s=event.done_s,
+                    total_s=event.total_s,
+                    chunks_done=event.chunks_done,
+                    chunks_known=event.chunks_known,
+                )
+            )
+    shown.end()
+    over = queue.get(job.id)
+    error = error_of(over)
+    if error is not None:
+        shown.say(f"{job.file}: {error.message}")
+        return ExitCode.FAILED
+    status = status_of(over)
+    shown.say(f"{job.file}: {status}, kept as {over.transcript_id}")
+    return ExitCode.PARTIAL if status is TranscriptStatus.PARTIAL else ExitCode.COMPLETE

@@ -1,0 +1,190 @@
+"""Worker processes that are killed, stopped and started again, and the books that are compared."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from stretto.bootstrap.database import build_database
+from stretto.bootstrap.queueing import build_queue
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.events import JobStarted
+from stretto.contexts.core.identifiers import JobId, Language
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.queue.model import FileWork, Job, Wanted
+from stretto.contexts.queue.service import QueueService
+from tests.chaos.worker import LIMITS, SECONDS, a_service
+from tests.conftest import Place
+from tests.fakes.engine import MemoryEngine
+from tests.fakes.result_cache import MemoryResultCache
+from tests.fakes.transcript_store import MemoryTranscriptStore
+from tests.servers import Database, settings_of
+
+HOUSE = Path(__file__).parents[2]
+ENGLISH = TranscriptionOptions(language=Language("en"))
+START_S = 30.0
+
+__all__ = ["SECONDS", "Fleet", "expected_text", "fleet", "until"]
+
+
+@dataclass
+class Fleet:
+    """``count`` workers over one database; the ledger is a file that only their engines write."""
+
+    place: Place
+    ledger: Path
+    database: Database
+    queue: QueueService
+    count: int = 2
+    concurrency: int = 2
+    chunk_s: float = 0.02
+    lease_s: int = 1
+    crew: list[subprocess.Popen[str]] = field(default_factory=list)
+    deaths: int = 0
+
+    def submit(self, *names: str) -> list[JobId]:
+        works = [FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH) for name in names]
+        return [self.queue.submit(work).id for work in works]
+
+    def start(self) -> None:
+        """Bring the crew to its strength, and wait until the new ones are at work."""
+        new = []
+        for worker in [one for one in self.crew if one.poll() is not None]:
+            self.crew.remove(worker)
+            _bury(worker)
+            self.deaths += worker.returncode < 0
+        while len(self.crew) < self.count:
+            worker = self._started()
+            new.append(worker)
+            self.crew.append(worker)
+        for worker in new:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+
+    def kill(self, dice: random.Random) -> None:
+        """One of them, in the middle of whatever it does."""
+        alive = [one for one in self.crew if one.poll() is None]
+        if alive:
+            victim = dice.choice(alive)
+            victim.kill()
+            victim.wait()
+
+    def recovery_s(self, victim: subprocess.Popen[str]) -> list[float]:
+        """Kills one, and waits: how long after that each of its jobs was begun by another."""
+        (node,) = [one for one in self.queue.nodes() if one.pid == victim.pid]
+        orphans = self.queue.listed.held_by(node.id)
+        victim.kill()
+        victim.wait()
+        died = time.time()
+        until(
+            lambda: all(self.queue.get(job.id).fence > job.fence for job in orphans),
+            seconds=90,
+            meanwhile=lambda: None,
+        )
+        started = [
+            heard.event.at.unix_s
+            for job in orphans
+            for heard in self.queue.heard(job.id)
+            if isinstance(heard.event, JobStarted) and heard.event.attempt == job.fence + 1
+        ]
+        return [at - died for at in started]
+
+    def jobs(self) -> dict[JobId, Job]:
+        return {job.id: job for job in self.queue.page(Wanted(limit=1000))}
+
+    def count_of(self, status: JobStatus) -> int:
+        return sum(job.status is status for job in self.jobs().values())
+
+    def are_over(self) -> bool:
+        return all(job.is_over for job in self.jobs().values())
+
+    def calls(self) -> Counter[str]:
+        """How often the engine was called for each chunk, by the ledger."""
+        if not self.ledger.exists():
+            return Counter()
+        return Counter(line.split()[0] for line in self.ledger.read_text().splitlines())
+
+    def texts(self) -> dict[str, list[str]]:
+        """What was kept of each file: all versions of the text."""
+        from stretto.contexts.database.adapters.outbox import OutboxWriter
+        from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
+
+        store = SqlTranscriptStore(self.database, outbox=OutboxWriter())
+        found: dict[str, list[str]] = {}
+        for transcript in store.recent(1000):
+            found.setdefault(transcript.file.removesuffix(".wav"), []).append(transcript.text)
+        return found
+
+    def events(self, kind: str) -> Counter[str]:
+        """How often each job was said to have come to this."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                "SELECT stream FROM outbox_event WHERE kind = :kind", {"kind": kind}
+            ).fetchall()
+        return Counter(stream for (stream,) in rows)
+
+    def dismiss(self) -> None:
+        for worker in self.crew:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            _bury(worker)
+
+    def _started(self) -> subprocess.Popen[str]:
+        place = str(self.place) if isinstance(self.place, Path) else self.place.url
+        numbers = (self.concurrency, self.chunk_s, self.lease_s)
+        arguments = (place, str(self.ledger), *map(str, numbers))
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.worker", *arguments],
+            cwd=HOUSE,
+            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+
+def _bury(worker: subprocess.Popen[str]) -> None:
+    worker.wait()
+    if worker.stdout is not None:
+        worker.stdout.close()
+
+
+@contextmanager
+def fleet(place: Place, folder: Path, **given: object) -> Iterator[Fleet]:
+    settings = settings_of(place, queue_lease_s=1)
+    database = build_database(settings)
+    queue = build_queue(settings, database, publish=EventBus().publish)
+    fleet = Fleet(place, folder / "ledger", database, queue, **given)  # type: ignore[arg-type]
+    try:
+        yield fleet
+    finally:
+        fleet.dismiss()
+        database.close()
+
+
+@cache
+def expected_text(name: str) -> tuple[str, int]:
+    """What a run without trouble says about a recording, and in how many chunks."""
+    engine = MemoryEngine(limits=LIMITS)
+    service = a_service(engine, MemoryResultCache(), MemoryTranscriptStore(), EventBus())
+    transcript = service.process_file(Path(f"{name}.wav"), ENGLISH)
+    return transcript.text, engine.calls
+
+
+def until(holds: Callable[[], bool], *, seconds: float, meanwhile: Callable[[], None]) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to an end"
+        meanwhile()
+        time.sleep(0.05)

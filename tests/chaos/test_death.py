@@ -1,0 +1,166 @@
+"""Workers are killed, stopped and told to leave while they work: no job is lost, and none is done
+twice. What is compared is the ledger of the engine, the database, and a run without trouble.
+
+``make chaos`` runs more of the same: STRETTO_CHAOS is how many times as much.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.queue.model import DeathCause
+from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.conftest import Place
+
+TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
+SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
+ENOUGH_S = 60.0 * TIMES
+pytestmark = pytest.mark.timeout(180 * TIMES)
+KILLS = 2 if TIMES == 1 else 4 * TIMES
+"""Two cannot use up the budget of a job: nothing is left to chance in the ordinary run."""
+
+IN_FLIGHT = 2
+"""Chunks that a worker has at the engine at most."""
+
+
+def assert_every_file_was_done_once(fleet: Fleet, names: list[str]) -> int:
+    """With the words of a run without trouble. Returns the number of chunks."""
+    expected = {name: expected_text(name) for name in names}
+    texts = fleet.texts()
+    for name, (text, _) in expected.items():
+        assert texts[name] == [text], name
+    completed = fleet.events("JobCompleted")
+    done = [job for job in fleet.jobs().values() if job.status is JobStatus.COMPLETED]
+    assert len(done) == len(names)
+    assert {str(job.id): 1 for job in done} == completed
+    return sum(chunks for _, chunks in expected.values())
+
+
+def print_score(fleet: Fleet, chunks: int, kills: int) -> None:
+    calls = sum(fleet.calls().values())
+    print(
+        f"\naccepted {len(fleet.jobs())}, completed {fleet.count_of(JobStatus.COMPLETED)}, "
+        f"dead-lettered {fleet.count_of(JobStatus.FAILED)}, kills {kills}, chunks {chunks}, "
+        f"calls {calls} ({100 * (calls - chunks) / chunks:.1f} % twice), seed {SEED}"
+    )
+
+
+def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Path) -> None:
+    dice, kills = random.Random(SEED), 0
+    names = [f"talk-{number}" for number in range(8 * TIMES)]
+    with fleet(place, tmp_path, chunk_s=0.4) as crew:
+        crew.submit(*names)
+        crew.start()
+        for _ in range(KILLS):
+            time.sleep(dice.uniform(0.05, 0.6))
+            if crew.are_over():
+                break
+            crew.kill(dice)
+            kills += 1
+            crew.start()
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
+        chunks = assert_every_file_was_done_once(crew, names)
+        print_score(crew, chunks, kills)
+        assert kills >= 1
+        assert sum(crew.calls().values()) <= chunks + kills * IN_FLIGHT
+
+
+@pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it")
+@pytest.mark.timeout(900)
+def test_the_jobs_of_the_dead_are_gone_on_with_in_36_seconds_at_the_shipped_terms(
+    place: Place, tmp_path: Path
+) -> None:
+    dice, waits = random.Random(SEED), []
+    crowd: dict[str, Any] = {"count": 3, "concurrency": 4, "chunk_s": 600.0, "lease_s": 30}
+    with fleet(place, tmp_path, **crowd) as crew:
+        crew.submit(*(f"talk-{number}" for number in range(6)))
+        crew.start()
+        until(lambda: len(crew.calls()) >= 6, seconds=ENOUGH_S, meanwhile=lambda: None)
+        while len(waits) < 10:
+            time.sleep(dice.uniform(0, 10))
+            waits += crew.recovery_s(dice.choice(crew.crew))
+            crew.start()
+    print(f"\ngone on with after {sorted(round(wait, 1) for wait in waits)} s, seed {SEED}")
+    assert max(waits) <= 36.0
+
+
+def test_what_kills_its_workers_is_given_up_after_three_and_its_neighbours_live(
+    place: Place, tmp_path: Path
+) -> None:
+    names = [f"talk-{number}" for number in range(min(20, 6 * TIMES))]
+    with fleet(place, tmp_path) as crew:
+        (poisoned,) = crew.submit("poison-9000")
+        crew.submit(*names)
+        crew.start()
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
+        assert_every_file_was_done_once(crew, names)
+        dead = crew.queue.get(poisoned)
+        assert (dead.status, dead.cause, dead.attempts) == (
+            JobStatus.FAILED,
+            DeathCause.CRASHES,
+            3,
+        )
+        crew.start()
+        assert crew.deaths == 3
+
+
+def test_a_zombie_that_wakes_up_changes_nothing(place: Place, tmp_path: Path) -> None:
+    with fleet(place, tmp_path, count=1, concurrency=1, chunk_s=0.3) as crew:
+        (job,) = crew.submit("talk-1")
+        crew.start()
+        until(lambda: bool(crew.calls()), seconds=ENOUGH_S, meanwhile=lambda: None)
+        zombie = crew.crew.pop()
+        zombie.send_signal(signal.SIGSTOP)
+        crew.start()
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=lambda: None)
+        done = crew.queue.get(job)
+        zombie.send_signal(signal.SIGCONT)
+        crew.crew.append(zombie)
+        time.sleep(1.5)
+        assert crew.queue.get(job) == done
+        assert (done.status, done.attempts) == (JobStatus.COMPLETED, 2)
+        assert_every_file_was_done_once(crew, ["talk-1"])
+
+
+def test_workers_that_are_told_to_leave_finish_or_hand_back(place: Place, tmp_path: Path) -> None:
+    names = [f"talk-{number}" for number in range(8 * TIMES)]
+    with fleet(place, tmp_path) as crew:
+        crew.submit(*names)
+        crew.start()
+        for _ in range(2 * TIMES):
+            time.sleep(0.2)
+            leaver = crew.crew[0]
+            began = time.monotonic()
+            leaver.send_signal(signal.SIGTERM)
+            assert leaver.wait(30) == 0
+            assert time.monotonic() - began < 25
+            crew.start()
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
+        chunks = assert_every_file_was_done_once(crew, names)
+        assert sum(crew.calls().values()) == chunks, "what fits into the grace is not done again"
+        assert all(job.errors == job.crashes == 0 for job in crew.jobs().values())
+
+
+def test_a_second_signal_waits_for_nothing(place: Place, tmp_path: Path) -> None:
+    with fleet(place, tmp_path, count=1, chunk_s=20.0) as crew:
+        (job,) = crew.submit("talk-1")
+        crew.start()
+        until(lambda: bool(crew.calls()), seconds=ENOUGH_S, meanwhile=lambda: None)
+        (leaver,) = crew.crew
+        leaver.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert leaver.poll() is None
+        began = time.monotonic()
+        leaver.send_signal(signal.SIGTERM)
+        assert leaver.wait(10) == 0
+        assert time.monotonic() - began < 2.5
+        back = crew.queue.get(job)
+        assert (back.status, back.errors, back.crashes) == (JobStatus.QUEUED, 0, 0)

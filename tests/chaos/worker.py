@@ -1,0 +1,134 @@
+"""A worker process for tests of dying: the program's own queue, cache and database; recordings that
+are made up from their names; an engine that writes each call into a ledger outside.
+
+``python -m tests.chaos.worker PLACE LEDGER CONCURRENCY CHUNK_S LEASE_S``
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from stretto.bootstrap.caching import build_caching
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.database import build_database
+from stretto.bootstrap.queueing import FileWorkshop, build_queue, build_worker, listening_bell
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
+from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.database.model import ConnectionString
+from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
+from stretto.contexts.processing.model import (
+    AudioChunk,
+    CancelToken,
+    ConcurrencyLimit,
+    EngineLimits,
+    Samples,
+)
+from stretto.contexts.processing.orchestrator import ParallelOrchestrator
+from stretto.contexts.processing.ports import ResultCache, TranscriptStore
+from stretto.contexts.processing.service import ProcessingService
+from stretto.contexts.processing.sizing import DynamicChunkSizer
+from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
+from tests.fakes.engine import MemoryEngine
+from tests.servers import settings_of
+
+SECONDS = 18.0
+LIMITS = EngineLimits(max_seconds=6.0)
+POISON = "poison"
+
+
+class Recordings(dict[str, Samples]):
+    """Every name there may be: ``talk-7.wav`` always sounds the same, and like no other."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return speechlike(SECONDS, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
+
+    def __getitem__(self, name: str) -> Samples:
+        found: Samples = self.get(name)
+        return found
+
+
+class LedgerEngine(MemoryEngine):
+    """Each call is a line of the ledger before anything else happens. One for a recording whose
+    samples are of ``poisoned`` ends the process, as a bug in native code does."""
+
+    def __init__(self, ledger: Path, chunk_s: float) -> None:
+        super().__init__(limits=LIMITS)
+        self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._chunk_s = chunk_s
+        self.poisoned: set[str] = set()
+
+    def recognise(
+        self,
+        chunk: AudioChunk,
+        options: TranscriptionOptions,
+        *,
+        cancel: CancelToken,
+        report: Callable[[float], None],
+    ) -> Recognition:
+        os.write(self._ledger, f"{chunk.audio} {os.getpid()}\n".encode())
+        until = time.monotonic() + self._chunk_s
+        while time.monotonic() < until:
+            cancel.raise_if_cancelled()
+            time.sleep(0.005)
+        if chunk.source is not None and chunk.source.value in self.poisoned:
+            ctypes.string_at(0)
+        return super().recognise(chunk, options, cancel=cancel, report=report)
+
+
+def a_service(
+    engine: MemoryEngine, cache: ResultCache, transcripts: TranscriptStore, events: EventBus
+) -> ProcessingService:
+    limit = ConcurrencyLimit(2)
+    return ProcessingService(
+        reader=MemoryReader(Recordings(), block=SAMPLE_RATE_HZ),
+        detector=LoudnessDetector(),
+        engine=engine,
+        cache=cache,
+        transcripts=transcripts,
+        sizer=DynamicChunkSizer(),
+        orchestrator=ParallelOrchestrator(limit),
+        concurrency=limit,
+        publish=events.publish,
+        clock=now,
+    )
+
+
+def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) -> None:
+    where = ConnectionString.parse(place) if "://" in place else Path(place)
+    settings = settings_of(where, queue_lease_s=int(lease_s))
+    database, events = build_database(settings), EventBus()
+    engine = LedgerEngine(Path(ledger), float(chunk_s))
+    cache = build_caching(settings, database, events).cache
+    transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
+    processing = a_service(engine, cache, transcripts, events)
+    engine.poisoned = {
+        processing.reader.probe(Path(f"{POISON}-{number}.wav")).file_hash.value
+        for number in range(9000, 9002)
+    }
+    service = build_queue(settings, database, publish=events.publish, bell=listening_bell(settings))
+    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing)
+    worker = build_worker(
+        settings, database, service, workshop, concurrency=int(concurrency), stuck=Event().set
+    )
+
+    def signalled(*_: object) -> None:
+        worker.abandon() if worker.is_leaving else worker.leave()
+
+    signal.signal(signal.SIGTERM, signalled)
+    print("ready", flush=True)
+    worker.run()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,42 @@
+"""Jobs to order, for the tests of the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from stretto.contexts.core.identifiers import JobId, Timestamp
+from stretto.contexts.queue.model import FileWork, Job, Lease, Moment, Submission
+
+ORIGIN = Timestamp(1_000_000.0)
+
+
+def job_id(number: int) -> JobId:
+    return JobId(UUID(int=number))
+
+
+def a_job(number: int = 1, **given: Any) -> Job:
+    usual: dict[str, Any] = {
+        "id": job_id(number),
+        "file": f"talk {number}.mp3",
+        "work": FileWork(path=f"/talks/talk {number}.mp3"),
+        "work_key": f"work {number}",
+        "created_at": ORIGIN,
+        "updated_at": ORIGIN,
+        "run_at": ORIGIN,
+    }
+    return Job(**(usual | given))
+
+
+def a_submission(number: int = 1, *, key: str = "", digest: str = "", **given: Any) -> Submission:
+    return Submission(job=a_job(number, **given), key=key, digest=digest)
+
+
+def at(seconds: float, *, boot: str = "boot 1") -> Moment:
+    """So many seconds after the beginning."""
+    unix_s = ORIGIN.unix_s + seconds
+    return Moment(Timestamp(unix_s), unix_s, boot)
+
+
+def until(seconds: float, *, boot: str = "boot 1") -> Lease:
+    return Lease(ORIGIN.unix_s + seconds, boot)
