@@ -251,15 +251,13 @@ def _explanation(text: str, key: AssetKey, bucket: Bucket) -> StrettoError:
     code = next(iter(_CODE.findall(text)), "")
     status = next(iter(_STATUS.findall(text)), "")
     if not bucket.access_key and _METADATA in text:
-        kind, sentence, status = CDNRefused, _NO_KEYS, ""
-    elif code in _SENTENCES:
-        kind, sentence = _SENTENCES[code]
-    elif status in _BY_STATUS:
-        kind, sentence = _BY_STATUS[status]
-    else:
-        kind, sentence = CDNUnavailable, _UNREACHABLE
+        return CDNRefused(f"{_NO_KEYS.format(store=bucket)}.")
+    kind, sentence = (
+        _SENTENCES.get(code) or _BY_STATUS.get(status) or (CDNUnavailable, _UNREACHABLE)
+    )
+    told = sentence.format(bucket=bucket.name, store=bucket, key=key)
     answer = f" (it answered {' '.join(filter(None, (status, code)))})" if status else ""
-    return kind(sentence.format(bucket=bucket.name, store=bucket, key=key) + f"{answer}.")
+    return kind(f"{told}{answer}.")
 
 
 _UNREACHABLE: Final = (
