@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import urllib.request
 from collections.abc import Iterator
@@ -23,7 +24,15 @@ from stretto.contexts.external.adapters.cdn_folder import FolderStore
 from stretto.contexts.external.adapters.cdn_s3 import PART_BYTES
 from stretto.contexts.external.cdn_model import CACHE_CONTROL, AssetKey, CDNAsset, Content
 from tests.fakes.assets import MemoryStore
-from tests.stores import SECRET_KEY, S3Server, an_asset, make_bucket, moto_server, rclone_server
+from tests.stores import (
+    ACCESS_KEY,
+    SECRET_KEY,
+    S3Server,
+    an_asset,
+    make_bucket,
+    moto_server,
+    rclone_server,
+)
 from tests.wire import Wire, wire_to
 
 SMALL = b"It was the best of times"
@@ -234,6 +243,25 @@ def test_with_a_wrong_key_somebody_is_told_which_settings_to_correct(
     told = f"{caught.value} {caught.value.__cause__} {store.name} {store._bucket!r}"
     assert "top-secret-mistake" not in told
     assert SECRET_KEY not in told
+
+
+def test_without_keys_somebody_is_told_where_to_put_them(
+    both: dict[str, S3Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(CDNRefused, match="STRETTO_CDN_CREDENTIALS_FILE"):
+        put(both["rclone"].store(access_key="", secret_key=""), SMALL)
+
+
+def test_the_keys_may_be_those_that_aws_knows(
+    both: dict[str, S3Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    store = both["rclone"].store(access_key="", secret_key="")
+    assert store.size(put(store, SMALL).key) == len(SMALL)
 
 
 def test_a_server_that_is_down_is_said_to_be_and_works_when_it_is_back(

@@ -104,14 +104,14 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
         store.put(asset, Content.of_bytes(b"x"), sent=lambda _: None)
 
 
-def test_the_web_server_may_read_what_was_put_there(tmp_path: Path) -> None:
+def test_who_may_read_what_was_put_there_is_the_business_of_the_umask(tmp_path: Path) -> None:
     store, asset = FolderStore(tmp_path / "cdn"), an_asset(b"x")
-    before = os.umask(0o077)
+    before = os.umask(0o027)
     try:
         store.put(asset, Content.of_bytes(b"x"), sent=lambda _: None)
     finally:
         os.umask(before)
-    assert (tmp_path / "cdn" / asset.key.value).stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "cdn" / asset.key.value).stat().st_mode & 0o777 == 0o640
 
 
 def test_what_killed_processes_left_behind_is_swept_away(tmp_path: Path) -> None:

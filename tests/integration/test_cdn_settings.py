@@ -104,6 +104,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         credentials_of(given)
 
 
+def test_the_home_of_somebody_who_is_not_there_is_refused(tmp_path: Path) -> None:
+    for wrong in ({"cdn_url": "~nobody-here/x"}, {"cdn_credentials_file": "~nobody-here/x"}):
+        with pytest.raises(InvalidOption, match="must be a path"):
+            build_edge(settings(tmp_path, **{"cdn_url": "s3://talks", **wrong}))
+
+
 def test_half_of_the_keys_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidOption, match="Set both") as caught:
         credentials_of(settings(tmp_path, cdn_secret_key=SECRET))

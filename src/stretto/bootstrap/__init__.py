@@ -94,7 +94,8 @@ ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCanc
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
-    """Wire the program for ``settings``. Opens no file and loads no model.
+    """Wire the program for ``settings``. Opens no file and loads no model; but what waits for a
+    CDN is sent in the background from now on, where one is set up.
 
     Without ``use_cache`` no answer is looked up or kept, except the finished transcript.
     """

@@ -99,7 +99,7 @@ def build_edge(settings: Settings) -> Shop | None:
     if not settings.cdn_url:
         return None
     if not settings.cdn_url.startswith(S3):
-        folder = Path(settings.cdn_url).expanduser().absolute()
+        folder = _path("STRETTO_CDN_URL", settings.cdn_url)
         if folder == settings.cdn_path:
             return None
         return FolderStore(folder, public_url=settings.cdn_public_url)
@@ -137,7 +137,7 @@ def credentials_of(settings: Settings) -> tuple[str, str, str]:
         )
     if settings.cdn_access_key or not settings.cdn_credentials_file:
         return settings.cdn_access_key, settings.cdn_secret_key, ""
-    path = Path(settings.cdn_credentials_file).expanduser()
+    path = _path("STRETTO_CDN_CREDENTIALS_FILE", settings.cdn_credentials_file)
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as cause:
@@ -151,6 +151,13 @@ def credentials_of(settings: Settings) -> tuple[str, str, str]:
             "aws_access_key_id and aws_secret_access_key."
         )
     return keys
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as cause:  # "~somebody" without such a user
+        raise InvalidOption(f"{name} must be a path, not {text[:80]!r}: {cause}") from cause
 
 
 def _keys_in(text: str) -> tuple[str, str, str] | None:

@@ -212,8 +212,6 @@ class DeliveryThread:
         while not self._stopped.is_set():
             try:
                 self.delivery.run(progressed=self._watched, stopped=self._stopped.is_set)
-            except TakenAway:
-                return
             except StrettoError as error:
                 logger.info("Assets wait for the next look. %s", error)
             except Exception:

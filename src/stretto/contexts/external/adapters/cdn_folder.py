@@ -39,7 +39,8 @@ _SHAPE: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAME
 
 class FolderStore:
     """The ports CDNStore and CDNAddresses. ``public_url`` is where a web server has the folder;
-    without one, addresses are those of files. The folder is made when something is put there."""
+    without one, addresses are those of files. The folder is made when something is put there;
+    who may read it is the business of the umask."""
 
     def __init__(self, folder: Path, *, public_url: str = "") -> None:
         self._folder = folder
@@ -60,7 +61,6 @@ class FolderStore:
                 file.flush()
                 os.fsync(file.fileno())
             target.parent.mkdir(exist_ok=True)
-            scratch.chmod(0o644)  # for the web server to read
             scratch.replace(target)
             _sync(target.parent)
 

@@ -44,7 +44,9 @@ MOST_PARTS: Final = 9_000
 """S3 takes 10,000 at most (Amazon S3 user guide, "multipart upload limits")."""
 
 PARTS_AT_ONCE: Final = 3
-QUICK_S: Final = 10
+QUICK_S: Final = 5
+"""For a look or a deletion; a link is to lead to the origin soon when the store is silent."""
+
 SLOW_S: Final = 300
 """For one part: 8 MB in five minutes is an uplink of 28 kB a second."""
 
@@ -79,7 +81,7 @@ class S3CDNStore:
     by reading everything back.
     """
 
-    def __init__(self, bucket: Bucket, *, retries: int = 2) -> None:
+    def __init__(self, bucket: Bucket, *, retries: int = 1) -> None:
         self._bucket = bucket
         self._retries = retries
 
@@ -248,18 +250,25 @@ def _explanation(text: str, key: AssetKey, bucket: Bucket) -> StrettoError:
     """Only the status and the code of the store are taken from its words."""
     code = next(iter(_CODE.findall(text)), "")
     status = next(iter(_STATUS.findall(text)), "")
-    if code in _SENTENCES:
-        kind, sentence = _SENTENCES[code]
-    elif status in _BY_STATUS:
-        kind, sentence = _BY_STATUS[status]
-    else:
-        kind, sentence = CDNUnavailable, _UNREACHABLE
+    if not bucket.access_key and _METADATA in text:
+        return CDNRefused(f"{_NO_KEYS.format(store=bucket)}.")
+    kind, sentence = (
+        _SENTENCES.get(code) or _BY_STATUS.get(status) or (CDNUnavailable, _UNREACHABLE)
+    )
+    told = sentence.format(bucket=bucket.name, store=bucket, key=key)
     answer = f" (it answered {' '.join(filter(None, (status, code)))})" if status else ""
-    return kind(sentence.format(bucket=bucket.name, store=bucket, key=key) + answer)
+    return kind(f"{told}{answer}.")
 
 
 _UNREACHABLE: Final = (
     "{store} cannot be reached just now. What was to be done there waits and is done later"
+)
+_METADATA: Final = "/latest/api/token"
+"""Where obstore asks for the role of the machine when there are no keys."""
+
+_NO_KEYS: Final = (
+    "There are no keys for {store}. Set STRETTO_CDN_ACCESS_KEY and STRETTO_CDN_SECRET_KEY, or "
+    "STRETTO_CDN_CREDENTIALS_FILE"
 )
 _KEYS: Final = "Correct STRETTO_CDN_ACCESS_KEY and STRETTO_CDN_SECRET_KEY"
 _REGION: Final = "Set STRETTO_CDN_REGION to the region of the bucket, and STRETTO_CDN_ENDPOINT"
