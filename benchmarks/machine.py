@@ -59,10 +59,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+_WRITTEN_HERE = (":!docs", ":!benchmarks/results")
+
+
 def revision() -> str:
-    """The commit that was measured, with ``+`` after it when tracked files differ from it."""
+    """The commit that was measured, with ``+`` after it when tracked files differ from it, those
+    apart that measuring writes."""
     commit = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *_WRITTEN_HERE)
     return f"{commit}{'+' if changed else ''}" if commit else "unknown"
 
 

@@ -88,7 +88,8 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
-    """What is known of each corpus by its name, from the last session that measured it."""
+    """What is known of each corpus by its name: from the last session that measured it, and from
+    those before it that measured the same revision of the program on the same recording."""
 
     sessions: Mapping[str, Session] = field(default_factory=dict)
     corpora: Mapping[str, Heard] = field(default_factory=dict)
@@ -127,8 +128,10 @@ def collected(rows: Iterable[Mapping[str, Any]]) -> Results:
         if isinstance(entry, Session):
             current = entry
         elif isinstance(entry, Heard) and current is not None:
+            before = sessions.get(entry.name)
+            if not before or before.revision != current.revision or corpora[entry.name] != entry:
+                runs[entry.name] = []
             sessions[entry.name], corpora[entry.name] = current, entry
-            runs[entry.name] = []
         elif isinstance(entry, Run):
             runs[entry.corpus].append(entry)
         elif isinstance(entry, Skipped):

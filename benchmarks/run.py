@@ -19,7 +19,7 @@ from benchmarks import SCRATCH, Unavailable, catalog, machine, report
 from benchmarks.accuracy import compare
 from benchmarks.catalog import CORPORA, LONG, USUAL, Corpus, Recording
 from benchmarks.process import Finished, run_system
-from benchmarks.results import Heard, Run, Session, Skipped, append, read
+from benchmarks.results import Heard, Results, Run, Session, Skipped, append, read
 from benchmarks.systems import SYSTEMS
 from benchmarks.weights import model_folder
 
@@ -105,13 +105,19 @@ def measure_corpus(wanted: Corpus, plan: Plan) -> None:
     recording = catalog.prepare(wanted, SCRATCH)
     warm_up(wanted, model, plan.systems)
     append(plan.results, heard(wanted, recording, model))
-    for number in range(min(plan.runs, wanted.runs_at_most)):
+    done = rounds_so_far(read(plan.results), wanted.name)
+    for number in range(done, done + min(plan.runs, wanted.runs_at_most)):
         for order, system in enumerate(rotated(plan.systems, by=number)):
             load = round(os.getloadavg()[0], 2)
             finished = run_system(system, model, recording, language=wanted.language)
             run = judged(finished, wanted, recording, system=system, turn=(number, order, load))
             append(plan.results, run)
             say(f"{wanted.name}, round {number + 1}, {system}: {described(run, recording)}")
+
+
+def rounds_so_far(results: Results, corpus: str) -> int:
+    """Rounds may be measured at different times: those of the same revision add up."""
+    return max((run.round + 1 for run in results.of(corpus)), default=0)
 
 
 def warm_up(wanted: Corpus, model: Path, systems: Sequence[str]) -> None:

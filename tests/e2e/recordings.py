@@ -37,7 +37,8 @@ def speech() -> Samples:
 
 
 def long_speech() -> Samples:
-    """Seven minutes, more than is worked on at once: the recording nine times, each in another hiss."""
+    """Seven minutes, more than is worked on at once: the recording again and again, in a different
+    hiss each time."""
     once = speech()
     parts = [
         part

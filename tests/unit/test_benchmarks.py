@@ -22,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.accuracy import compare
 from benchmarks.results import Heard, Results, Run, Session, Skipped, append, read
-from benchmarks.run import main, rotated
+from benchmarks.run import main, rotated, rounds_so_far
 
 MEGABYTE = 1_000_000
 PAGE = "\n".join(
@@ -127,8 +127,15 @@ def test_a_skipped_recording_is_named_with_its_reason(recorded: Path) -> None:
     assert "**`ru0`** was not measured: No model." in report.corpora(read(recorded))
 
 
+def test_later_rounds_of_the_same_revision_add_up(recorded: Path) -> None:
+    before = len(read(recorded).runs)
+    for row in (session("2026-02-02T00:00:00+00:00"), heard(), run_of("stretto", 9, 5.0)):
+        append(recorded, row)
+    assert len(read(recorded).runs) == before + 1
+
+
 def test_the_last_session_that_measured_a_recording_replaces_earlier_ones(recorded: Path) -> None:
-    later = session("2026-02-02T00:00:00+00:00")
+    later = replace(session("2026-02-02T00:00:00+00:00"), revision="def")
     for row in (later, heard(), run_of("stretto", 0, 5.0), Skipped(corpus="en0", reason="No.")):
         append(recorded, row)
     results = read(recorded)
@@ -175,6 +182,13 @@ def test_every_system_is_first_once_in_as_many_rounds_as_there_are_systems() -> 
     rounds = [rotated(systems, by=number) for number in range(3)]
     assert [order[0] for order in rounds] == systems
     assert all(sorted(order) == systems for order in rounds)
+
+
+def test_rounds_that_are_measured_later_are_counted_on_from_those_that_are_there() -> None:
+    runs = [run_of("a", 0, 1.0), run_of("a", 1, 1.0), run_of("b", 0, 1.0)]
+    results = Results(runs=tuple(runs))
+    assert rounds_so_far(results, "en0") == 2
+    assert rounds_so_far(results, "en1") == 0
 
 
 def test_a_name_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("onnxruntime")
 
+from stretto.contexts.processing.adapters.onnx_graph import Graph
+from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.eight_bits import product, rounded, seven_bits
-from stretto.contexts.processing.adapters.whisper.onnx_graph import Graph
-from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 
 OUTPUTS, WIDTH = 5_000, 64
 Product = Callable[[np.ndarray], np.ndarray]

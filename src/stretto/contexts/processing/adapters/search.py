@@ -24,9 +24,10 @@ from stretto.contexts.processing.searching import (
     tokens_of,
 )
 
-MOST_CANDIDATES: Final = 200
-"""The newest segments with the words; the best of these are shown. A search for a word that stands
-everywhere costs no more than one for a rare one."""
+CANDIDATES_FOR_EACH_HIT: Final = 5
+"""Of so many of the newest segments with the words the best are shown. A search for a word that
+stands everywhere costs no more than one for a rare one, and each candidate may be a read of its
+own from a slow disk."""
 
 MOST_HITS: Final = 100
 UNREADABLE: Final = -1
@@ -55,7 +56,8 @@ class SqlTranscriptSearch:
         of equally good ones the newest. Raises InvalidOption for a text without a word."""
         query = Query.parse(text, stem=stemming.stem)
         limit = max(1, min(limit, MOST_HITS))
-        values = {"query": _EXPRESSIONS[self._dialect](query), "limit": MOST_CANDIDATES}
+        candidates = CANDIDATES_FOR_EACH_HIT * limit
+        values = {"query": _EXPRESSIONS[self._dialect](query), "limit": candidates}
         while True:
             with self._database.read() as connection:
                 if connection.execute(_UNINDEXED, {"limit": 1}).fetchone() is None:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from stretto.contexts.core.audio import Span
 from stretto.contexts.core.errors import EngineUnavailable
+from stretto.contexts.processing.adapters.onnx_session import opened
+from stretto.contexts.processing.adapters.onnx_weights import floats_in
+from stretto.contexts.processing.adapters.silero_graph import STATE, WINDOW, silero
 from stretto.contexts.processing.adapters.voice_spans import (
     FRAME_SAMPLES,
     Probabilities,
@@ -46,14 +49,14 @@ class SileroDetector:
 
     def _probabilities(self, samples: Samples) -> Probabilities:
         session = self._opened()
-        hidden: _State = np.zeros((1, 1, 128), np.float32)
-        cell: _State = np.zeros((1, 1, 128), np.float32)
+        hidden: _State = np.zeros((1, 1, STATE), np.float32)
+        cell: _State = np.zeros((1, 1, STATE), np.float32)
         context = np.zeros(_CONTEXT_SAMPLES, np.float32)
         found: list[Probabilities] = []
         for start in range(0, len(samples), _BLOCK_SAMPLES):
-            frames, context = _frames(samples[start : start + _BLOCK_SAMPLES], context)
-            inputs = {"input": frames, "h": hidden, "c": cell}
-            speech, hidden, cell = session.run(["speech_probs", "hn", "cn"], inputs)
+            windows, context = _windows(samples[start : start + _BLOCK_SAMPLES], context)
+            inputs = {"windows": windows, "h": hidden, "c": cell}
+            speech, hidden, cell = session.run(None, inputs)
             found.append(speech.reshape(-1))
         return np.concatenate(found)
 
@@ -64,14 +67,19 @@ class SileroDetector:
             return self._session
 
 
-def _frames(block: Samples, context: _State) -> tuple[_State, _State]:
-    """The block as rows of 64 + 512 samples in [-1, 1), and the context of the next block."""
+def _windows(block: Samples, context: _State) -> tuple[_State, _State]:
+    """The windows of all frames as rows, in [-1, 1), and the context of the next block.
+
+    The last window of a frame reaches 64 samples beyond it: there the frame is mirrored.
+    """
     count = -(-len(block) // FRAME_SAMPLES)
     line = np.zeros(_CONTEXT_SAMPLES + count * FRAME_SAMPLES, np.float32)
     line[:_CONTEXT_SAMPLES] = context
     np.multiply(block, np.float32(1 / 32_768), out=line[_CONTEXT_SAMPLES:][: len(block)])
     rows = np.lib.stride_tricks.sliding_window_view(line, _CONTEXT_SAMPLES + FRAME_SAMPLES)
-    return np.ascontiguousarray(rows[::FRAME_SAMPLES]), line[-_CONTEXT_SAMPLES:]
+    mirrored = np.pad(rows[::FRAME_SAMPLES], ((0, 0), (0, _CONTEXT_SAMPLES)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(mirrored, WINDOW, axis=1)
+    return windows[:, :: WINDOW // 2].reshape(-1, WINDOW), line[-_CONTEXT_SAMPLES:]
 
 
 def _bundled_model() -> Path:
@@ -87,22 +95,12 @@ def _bundled_model() -> Path:
 
 def _open_session(model: Path) -> Any:
     try:
-        import onnxruntime
+        return opened(silero(floats_in(model)))
     except ImportError as cause:
         raise EngineUnavailable(
             f"The speech detector Silero needs the package onnxruntime. {_INSTALL_HINT}"
         ) from cause
-    options = onnxruntime.SessionOptions()
-    # Chunks are processed in parallel already; a pool of threads per session would only compete.
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(
-            str(model), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as cause:  # onnxruntime's errors share no class of their own
+    except (OSError, KeyError, ValueError, EngineUnavailable) as cause:
         raise EngineUnavailable(
             f"The speech detector's model {model} cannot be loaded; reinstall it. {_INSTALL_HINT}"
         ) from cause

@@ -16,8 +16,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.decoder_graphs import DecoderGraphs
-from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 POSITIONS: Final = 448

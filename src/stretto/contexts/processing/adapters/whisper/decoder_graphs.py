@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stretto.contexts.processing.adapters.onnx_graph import Graph
 from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
 from stretto.contexts.processing.adapters.whisper.layers import Layers
-from stretto.contexts.processing.adapters.whisper.onnx_graph import Graph
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from stretto.contexts.processing.adapters.whisper.onnx_graph import BYTE, MICROSOFT, Graph
+from stretto.contexts.processing.adapters.onnx_graph import BYTE, MICROSOFT, Graph
 from stretto.contexts.processing.adapters.whisper.weights import Array
 
 LARGEST_INPUT: Final = np.float32(127)

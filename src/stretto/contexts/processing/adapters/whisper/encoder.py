@@ -6,15 +6,18 @@ from typing import Final
 
 import numpy as np
 
+from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
+from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
 from stretto.contexts.processing.adapters.whisper.layers import Layers
-from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
-from stretto.contexts.processing.adapters.whisper.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 POOLED_STEPS: Final = 2
 FRAMES_PER_STEP: Final = 2 * POOLED_STEPS
 """One step of what the encoder answers with stands for four frames of 10 ms."""
+
+LAYERS_THAT_HEAR_EACH_STEP: Final = 1
+"""In the later ones a step attends to the averages of neighbours, half as many as there are."""
 
 
 class Encoder:
@@ -49,23 +52,35 @@ def _model(weights: Weights) -> bytes:
     x = layers.sum(graph.node("Transpose", x, perm=[0, 2, 1]), "position")
     for number in range(weights.layers("encoder")):
         place = f"encoder/layer_{number}"
-        x = layers.feed_forward(_attention(layers, x, f"{place}/self_attention"), f"{place}/ffn")
-    x = layers.normalised(x, "encoder/layer_norm")
+        pooled = number >= LAYERS_THAT_HEAR_EACH_STEP
+        x = _attention(layers, x, f"{place}/self_attention", pooled=pooled)
+        x = layers.feed_forward(x, f"{place}/ffn")
+    x = _pooled(layers, layers.normalised(x, "encoder/layer_norm"))
     width, bands, _ = weights["encoder/conv1/weight"].shape
-    pairs = graph.constant(np.array([1, -1, POOLED_STEPS, width], np.int64))
-    x = graph.node("ReduceMean", graph.node("Reshape", x, pairs), axes=[2], keepdims=0)
     inputs = {"mel": ["batch", bands, "frames"], "position": ["steps", width]}
     return graph.model(inputs=inputs, outputs=[x])
 
 
-def _attention(layers: Layers, x: str, place: str) -> str:
+def _attention(layers: Layers, x: str, place: str, *, pooled: bool) -> str:
     """onnxruntime's MultiHeadAttention walks over the steps in tiles (Dao et al. 2022), so that
-    the 1500 x 1500 weights of each head never exist at once."""
+    the 1500 x 1500 weights of each head never exist at once; ``pooled`` halves them."""
     weights, graph = layers.weights, layers.graph
-    inputs = layers.rounded(layers.normalised(x, f"{place}/layer_norm"))
+    steps = layers.normalised(x, f"{place}/layer_norm")
+    own = layers.rounded(steps)
+    heard = layers.rounded(_pooled(layers, steps)) if pooled else own
     joint = weights.floats(f"{place}/linear_0/weight")  # queries above keys above values
-    parts = [product(graph, inputs, seven_bits([part])) for part in np.split(joint, 3)]
+    parts = [
+        product(graph, inputs, seven_bits([part]))
+        for inputs, part in zip((own, heard, heard), np.split(joint, 3), strict=True)
+    ]
     bias = layers.constant(f"{place}/linear_0/bias")
     heads = weights.number("encoder/num_heads")
     y = graph.node("MultiHeadAttention", *parts, bias, domain=MICROSOFT, num_heads=heads)
     return layers.sum(x, layers.linear(y, f"{place}/linear_1"))
+
+
+def _pooled(layers: Layers, x: str) -> str:
+    """Averages of neighbouring steps: half as many rows of the same width."""
+    graph, width = layers.graph, layers.weights["encoder/conv1/weight"].shape[0]
+    pairs = graph.constant(np.array([1, -1, POOLED_STEPS, width], np.int64))
+    return graph.node("ReduceMean", graph.node("Reshape", x, pairs), axes=[2], keepdims=0)

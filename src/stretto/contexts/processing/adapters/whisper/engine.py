@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
@@ -20,13 +21,13 @@ from stretto.contexts.core.recognition import (
     TranscriptionOptions,
 )
 from stretto.contexts.processing.adapters.whisper import quality
+from stretto.contexts.processing.adapters.whisper.batches import WaitingPieces
 from stretto.contexts.processing.adapters.whisper.decoding import ENGLISH, decode_batch, joined
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.memory import give_back_memory
 from stretto.contexts.processing.adapters.whisper.runtime import (
     Device,
     LazyRuntime,
-    Runtime,
     knows,
 )
 from stretto.contexts.processing.adapters.whisper.window import Window, window_of
@@ -38,7 +39,7 @@ LONGEST_WINDOW: Final = SAMPLE_RATE_HZ * 59 // 2
 """Whisper hears 30 s at a time; the last half second stays silent, as the end of the talk."""
 
 WINDOWS_FOR_LANGUAGE: Final = 6
-DECODING_REVISION: Final = 3
+DECODING_REVISION: Final = 4
 """Counts changes of the decoding code that change its text."""
 
 
@@ -91,6 +92,8 @@ class WhisperEngine:
         self._cache = cache
         self._identity: EngineIdentity | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._pieces_of_all_chunks: WaitingPieces[_Piece] | None = None
+        self._lock = Lock()
 
     @property
     def identity(self) -> EngineIdentity:
@@ -209,38 +212,38 @@ class WhisperEngine:
         """Decode in batches on all workers; batches come back in the order they finish."""
         if not pieces:
             return
-        runtime, pool = self._runtime.get(), self._workers()
-        running: dict[Future[list[Recognition]], Sequence[_Piece]] = {}
-        for batch in batches(pieces, runtime):
+        runtime, pool, waiting = self._runtime.get(), self._workers(), self._waiting()
+        queue = waiting.add(pieces)
+
+        def decode_next() -> tuple[list[_Piece], list[Recognition]]:
+            batch = waiting.take(queue)
             windows = [w for p in batch if (w := p.window) is not None]
-            running[pool.submit(decode_batch, runtime, windows, options, cancel)] = batch
+            return batch, decode_batch(runtime, windows, options, cancel) if batch else []
+
+        running = [pool.submit(decode_next) for _ in pieces]
         try:
             for future in as_completed(running):
-                recognitions = future.result()
-                give_back_memory()
-                yield running[future], recognitions
+                batch, recognitions = future.result()
+                if batch:
+                    give_back_memory()
+                    yield batch, recognitions
         finally:
+            waiting.drop(queue)
             for future in running:
                 future.cancel()
+
+    def _waiting(self) -> WaitingPieces[_Piece]:
+        with self._lock:
+            if self._pieces_of_all_chunks is None:
+                workers = self._runtime.device.workers
+                self._pieces_of_all_chunks = WaitingPieces(self._runtime.get(), workers=workers)
+            return self._pieces_of_all_chunks
 
     def _workers(self) -> ThreadPoolExecutor:
         if self._pool is None:
             workers = self._runtime.device.workers
             self._pool = ThreadPoolExecutor(workers, thread_name_prefix="whisper")
         return self._pool
-
-
-def batches(pieces: Sequence[_Piece], runtime: Runtime) -> list[list[_Piece]]:
-    """Longest first, so that windows of like length share a batch."""
-    ordered = sorted(pieces, key=lambda p: -p.frames)
-    found: list[list[_Piece]] = []
-    for piece in ordered:
-        padded = runtime.padded_frames(found[-1][0].frames if found else piece.frames)
-        if found and padded * (len(found[-1]) + 1) <= runtime.batch_frames:
-            found[-1].append(piece)
-        else:
-            found.append([piece])
-    return found
 
 
 def _moved(recognition: Recognition, seconds: float) -> Recognition:

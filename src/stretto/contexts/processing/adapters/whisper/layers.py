@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
 from stretto.contexts.processing.adapters.whisper.eight_bits import (
     Rounded,
     product,
     rounded,
     seven_bits,
 )
-from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 EPSILON: Final = 1e-5

@@ -55,16 +55,28 @@ class Graph:
         return name
 
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Attribute) -> str:
-        output = self._name("value")
+        (output,) = self.nodes(operator, *inputs, outputs=1, domain=domain, **attributes)
+        return output
+
+    def nodes(
+        self,
+        operator: str,
+        *inputs: str,
+        outputs: int,
+        domain: str = "",
+        **attributes: Attribute,
+    ) -> list[str]:
+        """One node with several ``outputs``. An input that is left out is named ``""``."""
+        names = [self._name("value") for _ in range(outputs)]
         node = [
             *(_text(1, name) for name in inputs),
-            _text(2, output),
+            *(_text(2, name) for name in names),
             _text(4, operator),
             *(_bytes(5, _attribute(*item)) for item in attributes.items()),
             _text(7, domain),
         ]
         self._nodes += _nested(1, node)
-        return output
+        return names
 
     def model(self, *, inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str]) -> bytes:
         """The whole model. Sizes that differ from call to call are given by a name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stretto.contexts.processing.adapters.whisper.onnx_graph import MICROSOFT, Graph
+from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
 
 onnxruntime = pytest.importorskip("onnxruntime")
 
