@@ -108,8 +108,8 @@ def test_ten_thousand_living_jobs_do_not_hide_a_dead_one(
             """
             INSERT INTO queue_job (
                 id, file, work, work_key, priority, status, created_at, updated_at, run_at, fence,
-                holder, lease_until, lease_boot, errors, crashes, crashed_after, cancelling, progress,
-                request_digest
+                holder, lease_until, lease_boot, errors, crashes, crashed_after, cancelling,
+                progress, request_digest
             )
             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10001)
             SELECT CAST(n.i AS TEXT), file, work, CAST(n.i AS TEXT), priority, status, created_at,

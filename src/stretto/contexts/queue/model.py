@@ -144,7 +144,8 @@ class Job:
     ``fence`` counts the claims: whoever writes about a job says which claim gives the right to,
     and an older one gives none. ``work_key`` is equal for equal work. ``run_at`` is the moment
     before which it is not to be claimed. ``errors`` counts failed tries, ``crashes`` workers that
-    vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks. ``cancelling`` is a wish that its worker has yet to see.
+    vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks.
+    ``cancelling`` is a wish that its worker has yet to see.
     """
 
     id: JobId

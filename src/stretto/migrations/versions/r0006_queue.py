@@ -94,8 +94,8 @@ _ERRORS = {
 _TAKE_OVER = """
     INSERT INTO queue_job (
         id, file, work, work_key, priority, status, created_at, updated_at, run_at, fence, holder,
-        lease_boot, errors, crashes, crashed_after, cancelling, progress, transcript_id, error, cause,
-        request_digest
+        lease_boot, errors, crashes, crashed_after, cancelling, progress, transcript_id, error,
+        cause, request_digest
     )
     SELECT
         id, file, '{{"path":""}}', id, 1,
