@@ -50,7 +50,7 @@ def silero(weights: Mapping[str, Array]) -> bytes:
     x = graph.node("Reshape", graph.node("Relu", x), _shape(graph, -1, STATE))
     x = graph.node("MatMul", x, graph.constant(weight.reshape(1, STATE).T))
     x = graph.node("Sigmoid", graph.node("Add", x, graph.constant(bias)))
-    state = [1, 1, STATE]
+    state: list[int | str] = [1, 1, STATE]
     inputs = {"windows": ["windows", WINDOW], "h": state, "c": state}
     return graph.model(inputs=inputs, outputs=[x, h, c])
 
