@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from importlib import metadata, util
+from importlib import metadata
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +25,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
-from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.later import LaterCache, LaterDetector, LaterReader
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
@@ -40,13 +40,10 @@ from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
-from stretto.contexts.processing.adapters.energy import EnergyDetector
 from stretto.contexts.processing.adapters.jobs import SqlJobStore
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
-from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
-from stretto.contexts.processing.adapters.silero import SileroDetector
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.jobs import ProcessingJobs
 from stretto.contexts.processing.model import ConcurrencyLimit
@@ -60,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stretto.contexts.processing.model import CancelToken
-    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+    from stretto.contexts.processing.ports import Engine, ResultCache
 
 __all__ = [
     "Database",
@@ -106,8 +103,8 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
     processing = ProcessingService(
-        reader=PyAvReader(),
-        detector=build_detector(),
+        reader=LaterReader(),
+        detector=LaterDetector(),
         engine=build_engine(settings, cache),
         cache=cache,
         transcripts=SqlTranscriptStore(database, outbox=outbox),
@@ -199,11 +196,6 @@ def build_relay(database: Database, caching: LaterCache, due: Event) -> OutboxRe
     return OutboxRelay(
         outbox=outbox, receipts=outbox, subscriptions=(deletion,), clock=now, due=due
     )
-
-
-def build_detector() -> SpeechDetector:
-    """Silero where onnxruntime is installed; else loudness, which takes music for speech."""
-    return SileroDetector() if util.find_spec("onnxruntime") else EnergyDetector()
 
 
 def engine_names() -> list[str]:
