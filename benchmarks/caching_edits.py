@@ -65,7 +65,7 @@ def sent_chunks(paths: dict[str, Path], samples: Samples) -> Figure:
 
 def chunk_hashes(path: Path) -> set[str]:
     reader = PyAvReader()
-    file = reader.probe(path)
+    file = reader.probe(reader.identify(path))
     size = DynamicChunkSizer().decide(file, limits=EngineLimits(), concurrency=ConcurrencyLimit())
     return {chunk.audio.value for chunk in cut(reader.open(file), ChunkPlanner(size))}
 
@@ -78,7 +78,7 @@ def known(home: Path, path: Path) -> Iterator[Figure]:
         took = []
         for _ in range(7):
             hashing = time.perf_counter()
-            PyAvReader().probe(path)
+            PyAvReader().identify(path)
             hashing_s = time.perf_counter() - hashing
             began = time.perf_counter()
             application.transcribe(path)
@@ -112,7 +112,7 @@ def recording(audio: Path | None, seconds: float) -> Samples:
     that no piece is the same as another one."""
     path = audio or demo()
     reader = PyAvReader()
-    sound = np.concatenate(list(reader.open(reader.probe(path)).blocks()))
+    sound = np.concatenate(list(reader.open(reader.probe(reader.identify(path))).blocks()))
     parts, length, turn = [], 0, 0
     while length < seconds * RATE:
         grid = np.arange(0, len(sound) - 1, 1.0 + 0.002 * turn)

@@ -178,7 +178,7 @@ def _count_rows(runtime: NativeRuntime, costs: Costs) -> None:
 def _decoded(recording: Path, costs: Costs) -> Samples:
     reader = PyAvReader()
     with costs.timed("decoding the file"):
-        return np.concatenate(list(reader.open(reader.probe(recording)).blocks()))
+        return np.concatenate(list(reader.open(reader.probe(reader.identify(recording))).blocks()))
 
 
 def _windows(samples: Samples, costs: Costs) -> list[Window]:

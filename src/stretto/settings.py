@@ -17,6 +17,19 @@ from typing import Any, Final
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
+from stretto.settings_cdn import (
+    CDN_ACCESS_KEY,
+    CDN_AUDIO,
+    CDN_AUDIO_KBPS,
+    CDN_CREDENTIALS_FILE,
+    CDN_ENDPOINT,
+    CDN_LINK_S,
+    CDN_ORIGINAL,
+    CDN_PUBLIC_URL,
+    CDN_REGION,
+    CDN_SECRET_KEY,
+    CDN_URL,
+)
 from stretto.settings_remote import (
     ALIGN,
     ALIGN_MODEL,
@@ -40,20 +53,15 @@ from stretto.settings_remote import (
     REMOTE_REQUESTS_PER_MINUTE,
 )
 from stretto.settings_values import (
-    CDN_AUDIO,
     COMPUTE_TYPES,
     DEVICES,
     ENGINE_NAME,
     LOG_LEVELS,
-    ONE_WORD,
     REDIS_SCHEMES,
     about,
-    is_address,
-    is_cdn,
     is_database,
     is_language,
     is_no_file,
-    is_one_word,
     number,
     text,
 )
@@ -194,59 +202,17 @@ class Settings:
         allowed="empty or at most 64 letters, digits, dots, hyphens and underscores",
         check=lambda tag: not tag or bool(ENGINE_NAME.match(tag)),
     )
-    cdn_url: str = text(
-        "Where listeners fetch what is published; empty means the folder cdn in the home folder. "
-        "See [The CDN](../howto/cdn.md).",
-        allowed="empty, a folder, or s3://bucket/prefix",
-        check=is_cdn,
-    )
-    cdn_endpoint: str = text(
-        "The address of the S3 server; empty means that of AWS.",
-        allowed="empty or https://host:port (http:// is not encrypted)",
-        check=is_address,
-    )
-    cdn_region: str = text(
-        "The region of the bucket; empty means us-east-1.",
-        allowed="empty or letters, digits and hyphens, such as eu-central-1 or auto",
-        check=lambda name: not name or bool(ENGINE_NAME.match(name)),
-    )
-    cdn_public_url: str = text(
-        "The address under which everybody can fetch what lies at cdn_url; empty means signed "
-        "links.",
-        allowed="empty or https://host/path (also http://)",
-        check=is_address,
-    )
-    cdn_access_key: str = text(
-        "The access key of the S3 store.", allowed=ONE_WORD, check=is_one_word, secret=True
-    )
-    cdn_secret_key: str = text(
-        "The secret key of the S3 store.", allowed=ONE_WORD, check=is_one_word, secret=True
-    )
-    cdn_credentials_file: str = text(
-        "A file with the keys, as AWS writes it; counts when the two keys are empty.",
-        allowed="empty or the path of a file",
-        check=lambda path: "\0" not in path,
-    )
-    cdn_audio: str = field(
-        default="opus",
-        metadata=about(
-            "What is made for listeners: Opus in Ogg or in WebM, MP3, or nothing.",
-            allowed="opus, webm, mp3 or none",
-            check=lambda form: form in CDN_AUDIO,
-        ),
-    )
-    cdn_audio_kbps: int = number(
-        32, "The size of a second of it.", 8, 160, unit="kilobits per second"
-    )
-    cdn_original: bool = field(
-        default=False,
-        metadata=about(
-            "True publishes the recording itself too.",
-            allowed="true or false",
-            check=lambda _: True,
-        ),
-    )
-    cdn_link_s: int = number(3600, "How long a signed link is good.", 1, 604_800, unit="seconds")
+    cdn_url: str = CDN_URL
+    cdn_endpoint: str = CDN_ENDPOINT
+    cdn_region: str = CDN_REGION
+    cdn_public_url: str = CDN_PUBLIC_URL
+    cdn_access_key: str = CDN_ACCESS_KEY
+    cdn_secret_key: str = CDN_SECRET_KEY
+    cdn_credentials_file: str = CDN_CREDENTIALS_FILE
+    cdn_audio: str = CDN_AUDIO
+    cdn_audio_kbps: int = CDN_AUDIO_KBPS
+    cdn_original: bool = CDN_ORIGINAL
+    cdn_link_s: int = CDN_LINK_S
     queue_lease_s: int = number(
         30,
         "How long a job waits for a worker that gives no sign of life before another one takes it. "

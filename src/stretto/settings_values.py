@@ -25,11 +25,8 @@ COMPUTE_TYPES: Final = (
     "float32",
 )
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
-CDN_AUDIO: Final = ("opus", "webm", "mp3", "none")
 ONE_WORD: Final = "empty or printable characters without spaces"
 LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9._-]{1,62}(/[A-Za-z0-9._=-]+)*/?\Z")
-ADDRESS: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~%/-]*)?\Z")
 ENGINE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
@@ -67,17 +64,6 @@ def is_language(code: str) -> bool:
         return not code or bool(Language(code))
     except InvalidLanguage:
         return False
-
-
-def is_cdn(url: str) -> bool:
-    """A bucket of S3 by its rules for names, or a path."""
-    if url.startswith("s3://"):
-        return bool(BUCKET.match(url))
-    return "://" not in url and "\0" not in url
-
-
-def is_address(url: str) -> bool:
-    return not url or bool(ADDRESS.match(url))
 
 
 def is_one_word(text: str) -> bool:

@@ -112,7 +112,7 @@ def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) 
     transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
     processing = a_service(engine, cache, transcripts, events)
     engine.poisoned = {
-        processing.reader.probe(Path(f"{POISON}-{number}.wav")).file_hash.value
+        processing.reader.identify(Path(f"{POISON}-{number}.wav")).file_hash.value
         for number in range(9000, 9002)
     }
     service = build_queue(settings, database, publish=events.publish, bell=listening_bell(settings))

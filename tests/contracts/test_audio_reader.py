@@ -51,7 +51,7 @@ LOSSY = [
 
 
 def read(path: Path, *, stream: int | None = None) -> tuple[AudioFile, Samples, DecodedAudio]:
-    file = READER.probe(path, stream=stream)
+    file = READER.probe(READER.identify(path), stream=stream)
     opened = READER.open(file)
     blocks = list(opened.blocks())
     for block in blocks:
@@ -128,7 +128,7 @@ def test_new_tags_and_a_cover_change_the_file_but_no_sample(saved):
 
 def test_the_hash_is_that_of_the_bytes_on_the_disk(saved):
     data = mediagen.id3(bytes(500)) + mediagen.media(mediagen.noise(40.0))
-    file = READER.probe(saved(data))
+    file = READER.probe(READER.identify(saved(data)))
     assert file.file_hash.value == hashlib.sha256(data).hexdigest()
     assert file.size_bytes == len(data)
 
@@ -151,9 +151,9 @@ def test_each_audio_stream_can_be_chosen_and_the_picture_is_ignored(saved):
     assert np.array_equal(read(path, stream=1)[1], second)
     assert read(path, stream=1)[0].stream_index == 1
     with pytest.raises(InvalidOption, match="it has 2, numbers 0 to 1"):
-        READER.probe(path, stream=2)
+        READER.probe(READER.identify(path), stream=2)
     with pytest.raises(InvalidOption):
-        READER.probe(path, stream=-1)
+        READER.probe(READER.identify(path), stream=-1)
 
 
 def test_audio_that_begins_after_the_picture_keeps_its_time(saved):
@@ -269,7 +269,7 @@ def test_exactly_a_tenth_of_a_second_is_enough(saved):
 def test_a_growing_file_is_read_as_far_as_it_was_hashed(saved):
     header = mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=0)
     path = saved(header + mediagen.tone(1.0).tobytes())
-    file = READER.probe(path)
+    file = READER.probe(READER.identify(path))
     with path.open("ab") as growing:
         growing.write(mediagen.noise(5.0).tobytes())
 
@@ -280,7 +280,7 @@ def test_a_growing_file_is_read_as_far_as_it_was_hashed(saved):
 
 def test_nothing_is_read_before_the_first_block_and_the_file_is_closed_when_left(saved):
     path = saved(mediagen.media(mediagen.tone(20.0)))
-    file = READER.probe(path)
+    file = READER.probe(READER.identify(path))
     opened = READER.open(file)
     before = _open_files()
     blocks = opened.blocks()
@@ -295,7 +295,7 @@ def test_memory_does_not_grow_with_the_length(saved):
     hour = mediagen.silence(3600.0)
     path = saved(mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=hour.nbytes) + hour.tobytes())
     del hour
-    opened = READER.open(READER.probe(path))
+    opened = READER.open(READER.probe(READER.identify(path)))
     blocks = opened.blocks()
     next(blocks)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

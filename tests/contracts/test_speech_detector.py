@@ -29,7 +29,9 @@ def detector(request: pytest.FixtureRequest) -> SpeechDetector:
 @pytest.fixture(scope="module")
 def speech() -> Samples:
     reader = PyAvReader()
-    return np.concatenate(list(reader.open(reader.probe(mediagen.recorded_speech())).blocks()))
+    return np.concatenate(
+        list(reader.open(reader.probe(reader.identify(mediagen.recorded_speech()))).blocks())
+    )
 
 
 def test_most_of_a_reading_is_speech(detector, speech):

@@ -78,7 +78,7 @@ def test_the_second_run_says_the_same_without_loading_a_model(known: Known) -> N
     again = stretto("transcribe", known.recording, "-f", "json", home=known.home, imports=True)
     assert again.code == 0
     assert known.first.imported >= ENGINE_MODULES
-    assert again.imported.isdisjoint(ENGINE_MODULES)
+    assert again.imported.isdisjoint({*ENGINE_MODULES, "numpy", "av"})
     first, second = known.first.document, again.document
     assert (second["id"], second["text"]) == (first["id"], first["text"])
     assert second["cache"] == {"hits": 1, "misses": 0, "recalled_s": second["duration"]}

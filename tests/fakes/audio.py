@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, Span
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, FileIdentity, Span
 from stretto.contexts.core.errors import AudioTooShort, InvalidOption, MediaNotFound
 from stretto.contexts.core.identifiers import AudioHash, FileHash
 from stretto.contexts.processing.model import AudioChunk, DecodedAudio, Pause, PlannedChunk, Samples
@@ -49,7 +49,8 @@ class MemoryStream:
 class MemoryReader:
     """Satisfies the AudioReader port over ``recordings``: samples by the name of a file.
 
-    ``claimed`` is the header's word about the duration, by name; without it, the truth.
+    ``claimed`` is the header's word about the duration, by name; without it, the truth. The one
+    stream of each is its ``own_choice`` unless that is said to be another.
     """
 
     def __init__(
@@ -60,30 +61,43 @@ class MemoryReader:
         claimed: Mapping[str, float | None] | None = None,
         warnings: tuple[str, ...] = (),
         unreadable: tuple[Span, ...] = (),
+        own_choice: bool = True,
     ) -> None:
         self._recordings = recordings
+        self._own_choice = own_choice
         self._block = block
         self._claimed = claimed or {}
         self._warnings = warnings
         self._unreadable = unreadable
         self.opened: list[MemoryStream] = []
+        self.probed = 0
 
-    def probe(self, path: Path, *, stream: int | None = None) -> AudioFile:
+    def identify(self, path: Path) -> FileIdentity:
         samples = self._recordings.get(path.name)
         if samples is None:
             raise MediaNotFound
-        if stream:
-            raise InvalidOption("There is one audio stream, number 0.")
-        duration_s = len(samples) / SAMPLE_RATE_HZ
-        return AudioFile(
+        return FileIdentity(
             path=path,
             size_bytes=samples.nbytes,
             file_hash=FileHash(hashlib.sha256(samples.tobytes()).hexdigest()),
+        )
+
+    def probe(self, content: FileIdentity, *, stream: int | None = None) -> AudioFile:
+        self.probed += 1
+        path = content.path
+        if stream:
+            raise InvalidOption("There is one audio stream, number 0.")
+        duration_s = len(self._recordings[path.name]) / SAMPLE_RATE_HZ
+        return AudioFile(
+            path=path,
+            size_bytes=content.size_bytes,
+            file_hash=content.file_hash,
             stream_index=0,
             container="memory",
             codec="pcm",
             claimed_duration_s=self._claimed.get(path.name, duration_s),
             bitrate_bps=16 * SAMPLE_RATE_HZ,
+            own_choice=self._own_choice,
         )
 
     def open(self, file: AudioFile) -> MemoryStream:

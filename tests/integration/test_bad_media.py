@@ -31,7 +31,7 @@ READER = PyAvReader()
 def failure(path: Path, *, stream: int | None = None) -> StrettoError:
     """What reading the file ends with; it must be one printable sentence."""
     with pytest.raises(StrettoError) as caught:
-        for _ in READER.open(READER.probe(path, stream=stream)).blocks():
+        for _ in READER.open(READER.probe(READER.identify(path), stream=stream)).blocks():
             pass
     message = caught.value.message
     assert message.isprintable()
@@ -192,7 +192,7 @@ def test_a_format_that_nobody_records_in(saved, rate_hz, channels):
 def test_a_header_that_claims_years_is_not_believed(saved):
     header = mediagen.wav_header(rate_hz=16_000, data_bytes=0x7000_0000)
     path = saved(header + bytes(32_000))
-    stream = READER.open(READER.probe(path))
+    stream = READER.open(READER.probe(READER.identify(path)))
     assert sum(map(len, stream.blocks())) == 16_000
     assert "cut off" in stream.outcome().warnings[0]
 
@@ -202,7 +202,7 @@ def test_tags_that_are_no_text_do_no_harm(saved):
         mediagen.tone(1.0), container="flac", codec="flac", tags={"title": "x" * 9}
     )
     path = saved(data.replace(b"x" * 9, b"\xff\xfe\x80\n\0\x1b[31"))
-    assert sum(map(len, READER.open(READER.probe(path)).blocks())) == 16_000
+    assert sum(map(len, READER.open(READER.probe(READER.identify(path))).blocks())) == 16_000
 
 
 def playlists(address: str, canary: Path) -> dict[str, bytes]:
@@ -283,7 +283,7 @@ def test_any_damage_ends_in_samples_or_in_one_sentence(saved):
                 bad[at] = int(random.integers(256))
             path = saved(bytes(bad))
             try:
-                stream = READER.open(READER.probe(path))
+                stream = READER.open(READER.probe(READER.identify(path)))
                 count = sum(map(len, stream.blocks()))
             except UnusableMedia:
                 continue

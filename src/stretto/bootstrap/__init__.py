@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib import metadata, util
+from importlib import metadata
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +27,7 @@ from stretto.bootstrap.database import (
     place_of,
     upgrade,
 )
-from stretto.bootstrap.later import LaterCache, LaterQueue
+from stretto.bootstrap.later import LaterCache, LaterDetector, LaterQueue, LaterReader
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.core.bus import EventBus
@@ -43,12 +43,9 @@ from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import OutboxRelay, Subscription
-from stretto.contexts.processing.adapters.energy import EnergyDetector
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
-from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
-from stretto.contexts.processing.adapters.silero import SileroDetector
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.model import ConcurrencyLimit
 from stretto.contexts.processing.orchestrator import ParallelOrchestrator
@@ -61,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stretto.contexts.processing.model import CancelToken
-    from stretto.contexts.processing.ports import Engine, ResultCache, SpeechDetector
+    from stretto.contexts.processing.ports import Engine, ResultCache
     from stretto.contexts.queue.service import QueueService
 
 __all__ = [
@@ -114,8 +111,8 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     concurrency = ConcurrencyLimit(settings.concurrency)
     services = RemoteServices(settings)
     processing = ProcessingService(
-        reader=PyAvReader(),
-        detector=build_detector(),
+        reader=LaterReader(),
+        detector=LaterDetector(),
         engine=build_engine(settings, cache, remote=services),
         cache=cache,
         transcripts=SqlTranscriptStore(database, outbox=outbox),
@@ -251,11 +248,6 @@ def build_relay(
         clock=now,
         due=due,
     )
-
-
-def build_detector() -> SpeechDetector:
-    """Silero where onnxruntime is installed; else loudness, which takes music for speech."""
-    return SileroDetector() if util.find_spec("onnxruntime") else EnergyDetector()
 
 
 def engine_names() -> list[str]:

@@ -82,12 +82,12 @@ def build_publishing(
     reader = PyAvReader()
 
     def decode(path: Path) -> Iterator[Samples]:
-        return reader.open(reader.probe(path, stream=stream)).blocks()
+        return reader.open(reader.probe(reader.identify(path), stream=stream)).blocks()
 
     return CDNPublishing(
         uploader=build_uploader(settings, database, publish=publish),
         encoder=_encoder(settings, decode),
-        probe=lambda path: reader.probe(path, stream=stream),
+        probe=lambda path: reader.probe(reader.identify(path), stream=stream),
         content_of=content_of,
         scratch=FolderStore(settings.cdn_path).scratch,
         original=settings.cdn_original,

@@ -1,9 +1,11 @@
-"""The cache and the queue for those who may not need them: a recording that is known is recalled
-without either."""
+"""What is not needed for a recording that is known is put together, and imported, at its first
+use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import util
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -12,9 +14,11 @@ if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
     from stretto.bootstrap.queueing import FileWorkshop
     from stretto.contexts.caching.management import CacheManagement
+    from stretto.contexts.core.audio import AudioFile, FileIdentity, Span
     from stretto.contexts.core.bus import EventBus
     from stretto.contexts.core.recognition import Recognition, RecognitionRequest
-    from stretto.contexts.processing.model import CancelToken
+    from stretto.contexts.processing.model import CancelToken, Samples
+    from stretto.contexts.processing.ports import AudioStream, SpeechDetector
     from stretto.contexts.processing.service import ProcessingService
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
@@ -23,8 +27,55 @@ if TYPE_CHECKING:
     from stretto.settings import Settings
 
 
+class LaterReader:
+    """An audio reader that takes FFmpeg in when it has to look into a file."""
+
+    def identify(self, path: Path) -> FileIdentity:
+        from stretto.contexts.processing.adapters.media_source import identify
+
+        return identify(path)
+
+    def probe(self, content: FileIdentity, *, stream: int | None = None) -> AudioFile:
+        from stretto.contexts.processing.adapters.pyav import PyAvReader
+
+        return PyAvReader().probe(content, stream=stream)
+
+    def open(self, file: AudioFile) -> AudioStream:
+        from stretto.contexts.processing.adapters.pyav import PyAvReader
+
+        return PyAvReader().open(file)
+
+
+class LaterDetector:
+    """A speech detector: Silero where onnxruntime is installed; else loudness, which takes music
+    for speech."""
+
+    def __init__(self) -> None:
+        self._made: SpeechDetector | None = None
+        self._lock = Lock()
+
+    def find(self, samples: Samples) -> tuple[Span, ...]:
+        return self.made().find(samples)
+
+    def made(self) -> SpeechDetector:
+        with self._lock:
+            if self._made is None:
+                self._made = _build_detector()
+            return self._made
+
+
+def _build_detector() -> SpeechDetector:
+    if util.find_spec("onnxruntime"):
+        from stretto.contexts.processing.adapters.silero import SileroDetector
+
+        return SileroDetector()
+    from stretto.contexts.processing.adapters.energy import EnergyDetector
+
+    return EnergyDetector()
+
+
 class LaterCache:
-    """A result cache that is put together, and whose modules are imported, at its first use."""
+    """A result cache."""
 
     def __init__(self, settings: Settings, database: Database, events: EventBus) -> None:
         self._settings = settings

@@ -101,6 +101,32 @@ def test_the_second_time_it_is_recalled_without_opening_the_file(studio: Studio)
     assert (second.cache.hits, second.cache.misses) == (calls, 0)
 
 
+def test_what_is_known_is_recalled_without_looking_into_the_file(studio: Studio) -> None:
+    engine = an_engine()
+    first = studio.transcribe(engine)
+    assert studio.reader.probed == 1
+    assert studio.transcribe(engine).id == first.id
+    assert studio.reader.probed == 1
+
+
+@pytest.mark.parametrize(("first", "then"), [(None, 0), (0, None), (0, 0)])
+def test_a_stream_is_known_by_its_number_and_as_the_choice_of_the_file(
+    studio: Studio, first: int | None, then: int | None
+) -> None:
+    """Earlier versions kept every transcript under the number."""
+    engine = an_engine()
+    kept = studio.transcribe(engine, stream=first)
+    assert studio.transcribe(engine, stream=then).id == kept.id
+    assert len(studio.reader.opened) == 1
+
+
+def test_a_stream_that_is_not_the_choice_of_the_file_is_another_transcript() -> None:
+    studio = Studio({TALK.name: a_talk()}, own_choice=False)
+    engine = an_engine()
+    kept = studio.transcribe(engine)
+    assert studio.transcribe(engine, stream=0).id != kept.id
+
+
 def test_a_copy_under_another_name_is_recalled_under_its_own_name() -> None:
     studio = Studio({TALK.name: a_talk(), "copy.wav": a_talk()})
     engine = an_engine()

@@ -22,7 +22,7 @@ FRAME, CONTEXT = 512, 64
 def spoken() -> mediagen.Samples:
     """Longer than two blocks, and no whole number of frames."""
     reader = PyAvReader()
-    file = reader.open(reader.probe(mediagen.recorded_speech()))
+    file = reader.open(reader.probe(reader.identify(mediagen.recorded_speech())))
     return np.concatenate(list(file.blocks()))[: 25 * 16_000 + 77]
 
 

@@ -46,11 +46,21 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileIdentity:
+    """The first ``size_bytes`` of a file on this machine, and their hash."""
+
+    path: Path
+    size_bytes: int
+    file_hash: FileHash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AudioFile:
     """A file on this machine, as far as it is known without decoding it.
 
     ``claimed_duration_s`` is the word of the container's header: good for a progress bar and an
     estimate, never for a decision. ``bitrate_bps`` is bits per second of the whole container.
+    ``own_choice`` says that this is the stream the file itself chooses when nobody names one.
     """
 
     path: Path
@@ -61,3 +71,4 @@ class AudioFile:
     codec: str
     claimed_duration_s: float | None
     bitrate_bps: int | None
+    own_choice: bool = True

@@ -78,10 +78,13 @@ class RecognitionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptRequest:
-    """One audio stream of a file, one engine, one set of options: a transcript's identity."""
+    """One audio stream of a file, one engine, one set of options: a transcript's identity.
+
+    ``stream_index`` None is the file's own choice: which that is needs no answer to ask for it.
+    """
 
     file_hash: FileHash
-    stream_index: int
+    stream_index: int | None
     engine: EngineIdentity
     options: TranscriptionOptions
     scope: str = ""

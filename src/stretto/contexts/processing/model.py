@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stretto.contexts.core.audio import BYTES_PER_SECOND, AudioFile, Span
 from stretto.contexts.core.errors import Cancelled, InvalidOption
 from stretto.contexts.core.identifiers import AudioHash, ChunkId, FileHash
 
-Samples = npt.NDArray[np.int16]
-"""One-dimensional 16-bit samples at 16 kHz, mono."""
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Samples: TypeAlias = "npt.NDArray[np.int16]"
+"""One-dimensional 16-bit samples at 16 kHz, mono. A name only: what is known is recalled without
+numpy."""
 
 MEGABYTE: Final = 1_000_000
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stretto.contexts.core.audio import AudioFile, Span
+from stretto.contexts.core.audio import AudioFile, FileIdentity, Span
 from stretto.contexts.core.identifiers import AudioHash, Language
 from stretto.contexts.core.recognition import (
     EngineIdentity,
@@ -41,9 +41,12 @@ class AudioStream(Protocol):
 class AudioReader(Protocol):
     """Opens whatever people record with. Every error is an UnusableMedia with a sentence."""
 
-    def probe(self, path: Path, *, stream: int | None = None) -> AudioFile:
-        """Look at the file and hash it, decoding nothing. ``stream`` counts audio streams from 0;
-        None takes the default one. Raises UnusableMedia; InvalidOption for a wrong stream."""
+    def identify(self, path: Path) -> FileIdentity:
+        """Hash the file, knowing no more of it than that it is one. Raises UnusableMedia."""
+
+    def probe(self, content: FileIdentity, *, stream: int | None = None) -> AudioFile:
+        """Look into the file, decoding nothing. ``stream`` counts audio streams from 0; None takes
+        the file's own choice. Raises UnusableMedia; InvalidOption for a wrong stream."""
 
     def open(self, file: AudioFile) -> AudioStream:
         """Start decoding. Nothing is read before ``blocks`` is iterated."""

@@ -11,6 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
+from stretto.contexts.core.audio import FileIdentity
 from stretto.contexts.core.errors import (
     MediaEmpty,
     MediaNotFound,
@@ -120,6 +121,12 @@ def opened(path: Path, *, size: int | None = None) -> Iterator[MediaSource]:
             yield MediaSource(file, path=path, size=length)
         except OSError as cause:
             raise MediaUnreadable(_unreadable(path, cause)) from cause
+
+
+def identify(path: Path) -> FileIdentity:
+    """What the port AudioReader says; FFmpeg has no part in it."""
+    with opened(path) as source:
+        return FileIdentity(path=path, size_bytes=source.size, file_hash=source.hash())
 
 
 def shown(path: Path) -> str:

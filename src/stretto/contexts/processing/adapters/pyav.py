@@ -15,7 +15,7 @@ from av.audio.stream import AudioStream as FFmpegStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, FileIdentity
 from stretto.contexts.core.errors import (
     AudioTooShort,
     InvalidOption,
@@ -24,7 +24,7 @@ from stretto.contexts.core.errors import (
     NoAudioStream,
 )
 from stretto.contexts.processing.adapters.decoding import Decoding
-from stretto.contexts.processing.adapters.media_source import MediaSource, opened, shown
+from stretto.contexts.processing.adapters.media_source import MediaSource, identify, opened, shown
 from stretto.contexts.processing.adapters.media_types import MediaType, has_mp3_length
 from stretto.contexts.processing.model import DecodedAudio, Samples
 
@@ -41,25 +41,28 @@ _STATE_THEIR_LENGTH: Final = frozenset(
 class PyAvReader:
     """The port AudioReader. One object serves any number of files and threads."""
 
-    def probe(self, path: Path, *, stream: int | None = None) -> AudioFile:
+    def identify(self, path: Path) -> FileIdentity:
+        return identify(path)
+
+    def probe(self, content: FileIdentity, *, stream: int | None = None) -> AudioFile:
         """``stream_index`` of the result counts audio streams from 0, like ``stream``."""
-        with opened(path) as source:
-            file_hash = source.hash()
-            with _demuxed(source) as container:
-                index = _chosen(container, stream, path=path)
-                audio = container.streams.audio[index]
-                duration_s = _claimed_s(container, audio)
-                bits = source.size * 8
-                return AudioFile(
-                    path=path,
-                    size_bytes=source.size,
-                    file_hash=file_hash,
-                    stream_index=index,
-                    container=source.kind.value,
-                    codec=audio.codec_context.codec.canonical_name,
-                    claimed_duration_s=duration_s,
-                    bitrate_bps=round(bits / duration_s) if duration_s else None,
-                )
+        path = content.path
+        with opened(path, size=content.size_bytes) as source, _demuxed(source) as container:
+            index = _chosen(container, stream, path=path)
+            audio = container.streams.audio[index]
+            duration_s = _claimed_s(container, audio)
+            bits = source.size * 8
+            return AudioFile(
+                path=path,
+                size_bytes=source.size,
+                file_hash=content.file_hash,
+                stream_index=index,
+                container=source.kind.value,
+                codec=audio.codec_context.codec.canonical_name,
+                claimed_duration_s=duration_s,
+                bitrate_bps=round(bits / duration_s) if duration_s else None,
+                own_choice=index == _own_choice(container),
+            )
 
     def open(self, file: AudioFile) -> PyAvStream:
         return PyAvStream(file)
@@ -156,8 +159,7 @@ def _chosen(container: InputContainer, stream: int | None, *, path: Path) -> int
     if not streams:
         raise NoAudioStream(f"{shown(path)} has no audio.")
     if stream is None:
-        defaults = [i for i, s in enumerate(streams) if s.disposition & Disposition.default]
-        stream = defaults[0] if defaults else 0
+        stream = _own_choice(container)
     if not 0 <= stream < len(streams):
         numbers = "number 0" if len(streams) == 1 else f"numbers 0 to {len(streams) - 1}"
         raise InvalidOption(
@@ -166,6 +168,11 @@ def _chosen(container: InputContainer, stream: int | None, *, path: Path) -> int
     if streams[stream].codec_context is None:
         raise MediaNotRecognised(f"The audio of {shown(path)} is in a codec that is not supported.")
     return stream
+
+
+def _own_choice(container: InputContainer) -> int:
+    streams = container.streams.audio
+    return next((i for i, s in enumerate(streams) if s.disposition & Disposition.default), 0)
 
 
 def _read_only(container: InputContainer, audio: FFmpegStream) -> None:

@@ -18,7 +18,8 @@ def create(configuration: EngineConfiguration) -> Engine:
     """
     from stretto.contexts.processing.adapters.models import ModelLibrary
     from stretto.contexts.processing.adapters.whisper import runtime
-    from stretto.contexts.processing.adapters.whisper.engine import WhisperEngine
+    from stretto.contexts.processing.adapters.whisper.identity import WhisperIdentity
+    from stretto.contexts.processing.adapters.whisper.later import LaterEngine
     from stretto.contexts.processing.adapters.whisper.loading import load
 
     runtime.require_packages()
@@ -31,10 +32,20 @@ def create(configuration: EngineConfiguration) -> Engine:
         workers=configuration.workers,
         load=load,
     )
-    return WhisperEngine(
-        lazy,
-        model=folder.name,
-        revision=lambda: library.revision(folder),
-        version=runtime.engine_version(),
-        cache=configuration.cache,
+    version = runtime.engine_version()
+    known = WhisperIdentity(
+        lazy, model=folder.name, revision=lambda: library.revision(folder), version=version
     )
+
+    def make() -> Engine:
+        from stretto.contexts.processing.adapters.whisper.engine import WhisperEngine
+
+        return WhisperEngine(
+            lazy,
+            model=folder.name,
+            revision=lambda: known.identity.model_revision,
+            version=version,
+            cache=configuration.cache,
+        )
+
+    return LaterEngine(known, make=make)

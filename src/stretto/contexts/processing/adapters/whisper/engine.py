@@ -13,25 +13,20 @@ from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import AudioHash, FileHash, Language
 from stretto.contexts.core.recognition import (
-    EngineIdentity,
     Grain,
     Recognition,
     RecognitionRequest,
     Task,
     TranscriptionOptions,
 )
-from stretto.contexts.processing.adapters.whisper import quality
 from stretto.contexts.processing.adapters.whisper.batches import WaitingPieces
 from stretto.contexts.processing.adapters.whisper.decoding import ENGLISH, decode_batch, joined
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
+from stretto.contexts.processing.adapters.whisper.identity import WhisperIdentity
 from stretto.contexts.processing.adapters.whisper.memory import give_back_memory
-from stretto.contexts.processing.adapters.whisper.runtime import (
-    Device,
-    LazyRuntime,
-    knows,
-)
+from stretto.contexts.processing.adapters.whisper.runtime import LazyRuntime, knows
 from stretto.contexts.processing.adapters.whisper.window import Window, window_of
-from stretto.contexts.processing.model import AudioChunk, CancelToken, EngineLimits
+from stretto.contexts.processing.model import AudioChunk, CancelToken
 from stretto.contexts.processing.ports import ResultCache
 from stretto.contexts.processing.windows import lay_windows
 
@@ -39,20 +34,6 @@ LONGEST_WINDOW: Final = SAMPLE_RATE_HZ * 59 // 2
 """Whisper hears 30 s at a time; the last half second stays silent, as the end of the talk."""
 
 WINDOWS_FOR_LANGUAGE: Final = 6
-DECODING_REVISION: Final = 4
-"""Counts changes of the decoding code that change its text."""
-
-
-def decoding_settings(device: Device) -> str:
-    """Everything that shapes the text besides the weights, in one line for the cache key."""
-    gate = (
-        quality.HIGHEST_COMPRESSION,
-        quality.LOWEST_LOG_PROBABILITY,
-        quality.MOST_TOKENS_PER_SECOND,
-        quality.FEWEST_TOKENS_PER_SECOND,
-    )
-    parts = (DECODING_REVISION, device.runtime, device.compute_type, gate)
-    return repr(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +50,7 @@ class _Piece:
         return self.window.frames if self.window else 0
 
 
-class WhisperEngine:
+class WhisperEngine(WhisperIdentity):
     """Satisfies the Engine port. The model is loaded when the first window has to be decoded.
 
     Every window's answer is kept in ``cache`` the moment it is there, so that a killed run
@@ -85,32 +66,11 @@ class WhisperEngine:
         version: str,
         cache: ResultCache,
     ) -> None:
-        self._runtime = runtime
-        self._model = model
-        self._revision = revision
-        self._version = version
+        super().__init__(runtime, model=model, revision=revision, version=version)
         self._cache = cache
-        self._identity: EngineIdentity | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pieces_of_all_chunks: WaitingPieces[_Piece] | None = None
         self._lock = Lock()
-
-    @property
-    def identity(self) -> EngineIdentity:
-        if self._identity is None:
-            self._identity = EngineIdentity(
-                engine="whisper",
-                engine_version=self._version,
-                model=self._model,
-                model_revision=self._revision(),
-                settings=decoding_settings(self._runtime.device),
-            )
-        return self._identity
-
-    @property
-    def limits(self) -> EngineLimits:
-        # One chunk for each decoder, and one whose speech is being looked for meanwhile.
-        return EngineLimits(concurrency=self._runtime.device.workers + 1)
 
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         runtime = self._runtime.get()
