@@ -14,44 +14,11 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from stretto import settings_cdn as cdn
+from stretto import settings_remote as remote
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
-from stretto.settings_cdn import (
-    CDN_ACCESS_KEY,
-    CDN_AUDIO,
-    CDN_AUDIO_KBPS,
-    CDN_CREDENTIALS_FILE,
-    CDN_ENDPOINT,
-    CDN_LINK_S,
-    CDN_ORIGINAL,
-    CDN_PUBLIC_URL,
-    CDN_REGION,
-    CDN_SECRET_KEY,
-    CDN_URL,
-)
-from stretto.settings_remote import (
-    ALIGN,
-    ALIGN_MODEL,
-    CLOUDRU_API_KEY,
-    CLOUDRU_API_KEY_FILE,
-    CLOUDRU_URL,
-    HEDGE,
-    HEDGE_MODEL,
-    OPENAI_ANSWERS,
-    OPENAI_API_KEY,
-    OPENAI_API_KEY_FILE,
-    OPENAI_URL,
-    REMOTE_ANSWER_S,
-    REMOTE_AUDIO_S_PER_MINUTE,
-    REMOTE_BODY_BYTES,
-    REMOTE_CA_FILE,
-    REMOTE_CALL_S,
-    REMOTE_CONCURRENCY,
-    REMOTE_DEADLINE_S,
-    REMOTE_ENCODING,
-    REMOTE_REQUESTS_PER_MINUTE,
-)
 from stretto.settings_values import (
     COMPUTE_TYPES,
     DEVICES,
@@ -202,17 +169,17 @@ class Settings:
         allowed="empty or at most 64 letters, digits, dots, hyphens and underscores",
         check=lambda tag: not tag or bool(ENGINE_NAME.match(tag)),
     )
-    cdn_url: str = CDN_URL
-    cdn_endpoint: str = CDN_ENDPOINT
-    cdn_region: str = CDN_REGION
-    cdn_public_url: str = CDN_PUBLIC_URL
-    cdn_access_key: str = CDN_ACCESS_KEY
-    cdn_secret_key: str = CDN_SECRET_KEY
-    cdn_credentials_file: str = CDN_CREDENTIALS_FILE
-    cdn_audio: str = CDN_AUDIO
-    cdn_audio_kbps: int = CDN_AUDIO_KBPS
-    cdn_original: bool = CDN_ORIGINAL
-    cdn_link_s: int = CDN_LINK_S
+    cdn_url: str = cdn.CDN_URL
+    cdn_endpoint: str = cdn.CDN_ENDPOINT
+    cdn_region: str = cdn.CDN_REGION
+    cdn_public_url: str = cdn.CDN_PUBLIC_URL
+    cdn_access_key: str = cdn.CDN_ACCESS_KEY
+    cdn_secret_key: str = cdn.CDN_SECRET_KEY
+    cdn_credentials_file: str = cdn.CDN_CREDENTIALS_FILE
+    cdn_audio: str = cdn.CDN_AUDIO
+    cdn_audio_kbps: int = cdn.CDN_AUDIO_KBPS
+    cdn_original: bool = cdn.CDN_ORIGINAL
+    cdn_link_s: int = cdn.CDN_LINK_S
     queue_lease_s: int = number(
         30,
         "How long a job waits for a worker that gives no sign of life before another one takes it. "
@@ -229,26 +196,26 @@ class Settings:
         ),
     )
 
-    cloudru_url: str = CLOUDRU_URL
-    cloudru_api_key: str = CLOUDRU_API_KEY
-    cloudru_api_key_file: str = CLOUDRU_API_KEY_FILE
-    openai_url: str = OPENAI_URL
-    openai_api_key: str = OPENAI_API_KEY
-    openai_api_key_file: str = OPENAI_API_KEY_FILE
-    openai_answers: str = OPENAI_ANSWERS
-    align: bool = ALIGN
-    align_model: str = ALIGN_MODEL
-    hedge: str = HEDGE
-    hedge_model: str = HEDGE_MODEL
-    remote_ca_file: str = REMOTE_CA_FILE
-    remote_encoding: str = REMOTE_ENCODING
-    remote_body_bytes: int = REMOTE_BODY_BYTES
-    remote_call_s: int = REMOTE_CALL_S
-    remote_concurrency: int = REMOTE_CONCURRENCY
-    remote_requests_per_minute: int = REMOTE_REQUESTS_PER_MINUTE
-    remote_audio_s_per_minute: int = REMOTE_AUDIO_S_PER_MINUTE
-    remote_answer_s: int = REMOTE_ANSWER_S
-    remote_deadline_s: int = REMOTE_DEADLINE_S
+    cloudru_url: str = remote.CLOUDRU_URL
+    cloudru_api_key: str = remote.CLOUDRU_API_KEY
+    cloudru_api_key_file: str = remote.CLOUDRU_API_KEY_FILE
+    openai_url: str = remote.OPENAI_URL
+    openai_api_key: str = remote.OPENAI_API_KEY
+    openai_api_key_file: str = remote.OPENAI_API_KEY_FILE
+    openai_answers: str = remote.OPENAI_ANSWERS
+    align: bool = remote.ALIGN
+    align_model: str = remote.ALIGN_MODEL
+    hedge: str = remote.HEDGE
+    hedge_model: str = remote.HEDGE_MODEL
+    remote_ca_file: str = remote.REMOTE_CA_FILE
+    remote_encoding: str = remote.REMOTE_ENCODING
+    remote_body_bytes: int = remote.REMOTE_BODY_BYTES
+    remote_call_s: int = remote.REMOTE_CALL_S
+    remote_concurrency: int = remote.REMOTE_CONCURRENCY
+    remote_requests_per_minute: int = remote.REMOTE_REQUESTS_PER_MINUTE
+    remote_audio_s_per_minute: int = remote.REMOTE_AUDIO_S_PER_MINUTE
+    remote_answer_s: int = remote.REMOTE_ANSWER_S
+    remote_deadline_s: int = remote.REMOTE_DEADLINE_S
 
     def __post_init__(self) -> None:
         for one in fields(self):
