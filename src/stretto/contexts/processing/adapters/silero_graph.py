@@ -50,8 +50,11 @@ def silero(weights: Mapping[str, Array]) -> bytes:
     x = graph.node("Reshape", graph.node("Relu", x), _shape(graph, -1, STATE))
     x = graph.node("MatMul", x, graph.constant(weight.reshape(1, STATE).T))
     x = graph.node("Sigmoid", graph.node("Add", x, graph.constant(bias)))
-    state: list[int | str] = [1, 1, STATE]
-    inputs = {"windows": ["windows", WINDOW], "h": state, "c": state}
+    inputs: dict[str, list[int | str]] = {
+        "windows": ["windows", WINDOW],
+        "h": [1, 1, STATE],
+        "c": [1, 1, STATE],
+    }
     return graph.model(inputs=inputs, outputs=[x, h, c])
 
 
