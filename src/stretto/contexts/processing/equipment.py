@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.identifiers import Timestamp, TranscriptId
+from stretto.contexts.core.transcript import Segment
 from stretto.contexts.processing.model import (
     ConcurrencyLimit,
     ProcessingProgress,
@@ -24,6 +25,9 @@ from stretto.contexts.processing.ports import (
 from stretto.contexts.processing.sizing import DynamicChunkSizer
 
 Progressed = Callable[[ProcessingProgress], None]
+Heard = Callable[[tuple[Segment, ...]], None]
+"""Is given the text while it is recognised, in its order: each time the segments that follow. One
+call at a time, on whichever thread recognised them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
