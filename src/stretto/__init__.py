@@ -69,12 +69,17 @@ def transcribe(
     language: str | None = None,
     prompt: str = "",
     progressed: Callable[[ProcessingProgress], None] | None = None,
+    heard: Callable[[tuple[Segment, ...]], None] | None = None,
     **settings: Any,
 ) -> Transcript:
     """The transcript of one audio or video file, recalled if it is known already.
 
     ``language`` is an ISO 639-1 code; without it the language is found out. ``progressed`` hears
-    of the progress. Raises StrettoError.
+    of the progress, ``heard`` is given the segments in their order while those that follow are
+    still recognised (one call at a time, on another thread). Raises StrettoError, and what
+    ``heard`` raises.
     """
     with open(**settings) as application:
-        return application.transcribe(path, language=language, prompt=prompt, progressed=progressed)
+        return application.transcribe(
+            path, language=language, prompt=prompt, progressed=progressed, heard=heard
+        )

@@ -14,7 +14,7 @@ from stretto.contexts.core.events import TranscriptDeleted
 from stretto.contexts.core.identifiers import JobId, Language, TranscriptId
 from stretto.contexts.core.job import ProcessingJob
 from stretto.contexts.core.recognition import Task, TranscriptionOptions
-from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.core.transcript import Segment, Transcript
 from stretto.contexts.processing.library import Page, SearchHit, TranscriptSummary, Wanted
 from stretto.contexts.processing.model import CancelToken, PlanReport, ProcessingProgress
 from stretto.contexts.processing.service import ProcessingService
@@ -176,11 +176,13 @@ class Application:
         again: bool = False,
         cancel: CancelToken | None = None,
         progressed: Callable[[ProcessingProgress], None] | None = None,
+        heard: Callable[[tuple[Segment, ...]], None] | None = None,
     ) -> Transcript:
         """The transcript of a file: recalled if it is known, else made and kept.
 
-        ``stream`` counts audio streams from 0; ``again`` transcribes even what is known.
-        Raises StrettoError.
+        ``stream`` counts audio streams from 0; ``again`` transcribes even what is known; ``heard``
+        is given the segments in their order, while those that follow are still recognised (one
+        call at a time, on another thread). Raises StrettoError, and what ``heard`` raises.
         """
         return self.processing.process_file(
             Path(path),
@@ -189,6 +191,7 @@ class Application:
             again=again,
             cancel=cancel,
             progressed=progressed,
+            heard=heard,
         )
 
     def plan(

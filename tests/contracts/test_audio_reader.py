@@ -150,6 +150,7 @@ def test_each_audio_stream_can_be_chosen_and_the_picture_is_ignored(saved):
     assert np.array_equal(read(path)[1], first)
     assert np.array_equal(read(path, stream=1)[1], second)
     assert read(path, stream=1)[0].stream_index == 1
+    assert [read(path, stream=n)[0].own_choice for n in (None, 0, 1)] == [True, True, False]
     with pytest.raises(InvalidOption, match="it has 2, numbers 0 to 1"):
         READER.probe(READER.identify(path), stream=2)
     with pytest.raises(InvalidOption):

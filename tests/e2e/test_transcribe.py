@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Known
-from tests.e2e.program import ENGINE_MODULES, stretto
+from tests.e2e.program import ENGINE_MODULES, command, environment, stretto
 from tests.e2e.recordings import SECONDS, SPOKEN, word_error_rate
 from tests.mediagen import Samples, damaged, media, silence
 
@@ -203,3 +207,44 @@ def test_damage_in_the_middle_costs_what_is_damaged_and_is_never_called_complete
     again = stretto("transcribe", path, "-f", "json", home=known.home)
     assert again.code == 3
     assert again.document["coverage"]["gaps"] == [gap]
+
+
+@pytest.mark.parametrize("known_before", [True, False], ids=["recalled", "computed"])
+def test_the_text_goes_to_a_file_although_the_messages_go_to_a_terminal(
+    known: Known, home: Path, tmp_path: Path, known_before: bool
+) -> None:
+    text = stretto("transcribe", known.recording, "-f", "timed", home=known.home).out
+    target = tmp_path / "text"
+    with target.open("wb") as file:
+        shown = on_a_terminal(known, known.home if known_before else home, stdout=file.fileno())
+    assert target.read_text(encoding="utf-8") == text
+    assert text.splitlines()[0] not in shown
+
+
+@pytest.mark.parametrize("known_before", [True, False], ids=["recalled", "computed"])
+def test_text_and_progress_do_not_tear_each_other_on_a_terminal(
+    known: Known, home: Path, known_before: bool
+) -> None:
+    text = stretto("transcribe", known.recording, "-f", "timed", home=known.home).out
+    shown = on_a_terminal(known, known.home if known_before else home, stdout=None)
+    assert text in shown.replace("\r\n", "\n")
+
+
+def on_a_terminal(known: Known, home: Path, *, stdout: int | None) -> str:
+    """What a terminal shows that has standard error, and standard output too without another."""
+    terminal, ours = pty.openpty()
+    process = subprocess.Popen(
+        command("transcribe", known.recording, "-f", "timed"),
+        stdin=subprocess.DEVNULL,
+        stdout=ours if stdout is None else stdout,
+        stderr=ours,
+        env=environment(home),
+    )
+    os.close(ours)
+    shown = b""
+    with suppress(OSError):  # the terminal is closed when the last who writes to it is gone
+        while part := os.read(terminal, 65_536):
+            shown += part
+    os.close(terminal)
+    assert process.wait(timeout=60) == 0
+    return shown.decode()

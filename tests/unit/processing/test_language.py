@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,17 @@ def test_from_the_first_chunk_with_speech_on_the_language_is_known(
     assert heard.found == [DetectedLanguage(language=GERMAN, probability=0.9)]
     assert engine.languages_asked == 1
     assert [chunk.planned.index for chunk, _ in heard.tasks] == list(range(len(pattern)))
+
+
+def test_the_opening_has_its_own_language_and_does_not_decide_for_the_rest(
+    finder: LanguageFinder, engine: MemoryEngine
+) -> None:
+    opening, *rest = Recording("SSS")
+    opening = replace(opening, planned=replace(opening.planned, opening=True))
+    heard = Heard(finder, [opening, *rest])
+    assert heard.languages == [GERMAN, GERMAN, GERMAN]
+    assert heard.found == [DetectedLanguage(language=GERMAN, probability=0.9)]
+    assert engine.languages_asked == 2
 
 
 def test_a_silent_beginning_is_handed_out_while_it_is_read(finder: LanguageFinder) -> None:

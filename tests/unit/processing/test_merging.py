@@ -94,6 +94,37 @@ def test_the_order_of_arrival_changes_nothing(given_answers: list[Answer], rando
 
 @EXAMPLES
 @given(answers(), st.randoms(use_true_random=False))
+def test_what_is_handed_on_bit_by_bit_is_what_is_merged_in_the_end(
+    given_answers: list[Answer], random
+) -> None:
+    arriving = given_answers * 2
+    random.shuffle(arriving)
+    merger, handed_on = ResultMerger(), []
+    for chunk, recognition in arriving:
+        merger.add(chunk, recognition)
+        handed_on += merger.hand_on()
+    assert tuple(handed_on) == merger.merge().segments
+
+
+def test_nothing_is_handed_on_before_what_comes_before_it() -> None:
+    merger = ResultMerger()
+    merger.add(a_planned(1, 10, 20), said("world"))
+    assert merger.hand_on() == ()
+    merger.add(a_planned(0, 0, 10), said("hello"))
+    assert [segment.text for segment in merger.hand_on()] == ["hello", "world"]
+    assert merger.hand_on() == ()
+
+
+def test_what_was_handed_on_stays_whatever_better_answer_comes_later() -> None:
+    merger, chunk = ResultMerger(), a_planned(0, 0, 10)
+    merger.add(chunk, replace(said("a part"), gaps=(A_GAP,)))
+    handed_on = merger.hand_on()
+    merger.add(chunk, said("all of it"))
+    assert merger.merge().segments == handed_on
+
+
+@EXAMPLES
+@given(answers(), st.randoms(use_true_random=False))
 def test_the_same_answer_again_changes_nothing(given_answers: list[Answer], random) -> None:
     repeated = given_answers * 2
     random.shuffle(repeated)

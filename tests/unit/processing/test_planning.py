@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from stretto.contexts.processing.model import (
     Samples,
     SizeDecision,
 )
-from stretto.contexts.processing.planning import ChunkPlanner
+from stretto.contexts.processing.planning import OPENING, ChunkPlanner
 from tests.fakes.audio import MemoryStream, silence, speechlike, tone
 
 TEN_MEGABYTES = SizeDecision(
@@ -246,3 +247,40 @@ def test_natural_cuts_are_what_their_definition_says(
 ) -> None:
     found = natural_cuts(given_pauses, reach, certain, at_end=at_end)
     assert found == natural_by_definition(given_pauses, reach, certain, at_end=at_end)
+
+
+# -- the opening
+
+WITH_OPENING = replace(TEN_MEGABYTES, opening=True)
+
+
+@pytest.mark.parametrize("block", [BLOCK, 4_001])
+def test_a_long_recording_begins_with_a_short_chunk_that_changes_no_other_cut(block: int) -> None:
+    talk = speechlike(1800.0, seed=5)
+    without, chunks = plan(talk), plan(talk, block=block, size=WITH_OPENING)
+    assert_tiles(chunks, len(talk))
+    assert [chunk.opening for chunk in chunks] == [True] + [False] * (len(chunks) - 1)
+    assert OPENING.start <= len(chunks[0].span) < OPENING.end
+    assert not chunks[0].forced
+    assert [chunk.span.end for chunk in chunks[1:]] == [chunk.span.end for chunk in without]
+    assert len(without) > 2
+
+
+def test_the_opening_is_known_when_half_a_minute_is_read() -> None:
+    planner = ChunkPlanner(WITH_OPENING)
+    found: list[PlannedChunk] = []
+    talk = speechlike(60.0, seed=5)
+    for start in range(0, 27 * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ):
+        found += planner.feed(talk[start : start + SAMPLE_RATE_HZ])
+    assert [chunk.opening for chunk in found] == [True]
+
+
+@pytest.mark.parametrize("sound", [tone(60.0), speechlike(60.0, pauses=False), silence(5.0)])
+def test_without_a_pause_or_with_little_sound_there_is_no_opening(sound: Samples) -> None:
+    assert not any(chunk.opening for chunk in plan(sound, size=WITH_OPENING))
+
+
+def test_appending_to_a_recording_leaves_its_opening() -> None:
+    talk = speechlike(600.0, seed=5)
+    short, long = (plan(t, size=WITH_OPENING)[0] for t in (talk[: 400 * SAMPLE_RATE_HZ], talk))
+    assert short.span == long.span

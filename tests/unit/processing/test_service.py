@@ -37,6 +37,7 @@ from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
 from stretto.contexts.core.transcript import (
     GapReason,
+    Segment,
     Transcript,
     TranscriptNotKept,
     TranscriptStatus,
@@ -44,6 +45,7 @@ from stretto.contexts.core.transcript import (
 from stretto.contexts.processing import chunk_processor
 from stretto.contexts.processing.model import CancelToken, ProcessingProgress
 from tests.fakes.audio import silence
+from tests.fakes.engine import MemoryEngine
 from tests.fakes.transcript_store import MemoryTranscriptStore
 from tests.unit.processing.flow import (
     ENGLISH,
@@ -125,6 +127,62 @@ def test_a_stream_that_is_not_the_choice_of_the_file_is_another_transcript() -> 
     engine = an_engine()
     kept = studio.transcribe(engine)
     assert studio.transcribe(engine, stream=0).id != kept.id
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_the_text_is_heard_in_its_order_while_the_rest_is_recognised(
+    studio: Studio, concurrency: int
+) -> None:
+    heard: list[tuple[Segment, ...]] = []
+    transcript = studio.transcribe(an_engine(), concurrency=concurrency, heard=heard.append)
+    assert all(heard)
+    assert sum(heard, ()) == transcript.segments
+
+
+def test_the_first_text_is_heard_long_before_the_last_is_recognised(studio: Studio) -> None:
+    engine = an_engine()
+    recognised: list[int] = []
+    studio.transcribe(engine, concurrency=1, heard=lambda _: recognised.append(engine.calls))
+    assert recognised[0] <= 2
+    assert engine.calls >= 9
+
+
+def test_a_long_recording_is_heard_chunk_by_chunk_its_opening_first() -> None:
+    studio = Studio({TALK.name: a_talk(600.0)})
+    heard: list[tuple[Segment, ...]] = []
+    transcript = studio.transcribe(MemoryEngine(), concurrency=1, heard=heard.append)
+    assert heard[0][-1].end < 14.0
+    assert len(heard) == transcript.cache.misses >= 3
+    plan = studio.service(MemoryEngine()).plan_file(TALK, ENGLISH)
+    assert [chunk.opening for chunk in plan.chunks] == [True, *[False] * (len(heard) - 1)]
+    assert all(plan.cached)
+
+
+def test_a_recalled_text_is_heard_too(studio: Studio) -> None:
+    engine, heard = an_engine(), list[tuple[Segment, ...]]()
+    first = studio.transcribe(engine)
+    studio.transcribe(engine, heard=heard.append)
+    assert heard == [first.segments]
+
+
+def test_text_is_heard_around_a_chunk_that_failed(studio: Studio) -> None:
+    heard: list[tuple[Segment, ...]] = []
+    partial = studio.transcribe(an_engine(fails_at=frozenset({0, 3})), heard=heard.append)
+    assert partial.status is TranscriptStatus.PARTIAL
+    assert sum(heard, ()) == partial.segments != ()
+
+
+def test_the_work_ends_when_nobody_can_hear_it_any_more(studio: Studio) -> None:
+    def gone(segments: tuple[Segment, ...]) -> None:
+        raise BrokenPipeError
+
+    engine = an_engine()
+    with pytest.raises(BrokenPipeError):
+        studio.transcribe(engine, concurrency=1, heard=gone)
+    assert engine.calls <= 3
+    assert studio.transcripts.recent(1) == ()
+    rest = an_engine()
+    assert studio.transcribe(rest).cache.hits == engine.finished
 
 
 def test_a_copy_under_another_name_is_recalled_under_its_own_name() -> None:

@@ -130,3 +130,18 @@ def test_every_decision_can_be_carried_out(
     assert decision.maximum_s <= (max_seconds or 1e9)
     assert decision.maximum_s * BYTES_PER_SECOND <= (max_bytes or 10**9)
     assert decision.reason
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "maximum_s", "opening"),
+    [(7_200.0, None, True), (313.0, None, True), (312.0, None, False), (7_200.0, 30.0, False)],
+)
+def test_what_is_longer_than_a_chunk_has_an_opening_unless_all_chunks_are_short(
+    duration_s: float, maximum_s: float | None, opening: bool
+) -> None:
+    limits = EngineLimits(max_seconds=maximum_s)
+    assert decide(duration_s, limits=limits).opening is opening
+
+
+def test_a_recording_of_unknown_length_has_no_opening() -> None:
+    assert not decide(None).opening

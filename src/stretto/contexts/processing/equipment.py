@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.identifiers import Timestamp, TranscriptId
-from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.core.transcript import Segment, Transcript
 from stretto.contexts.processing.model import (
     USUAL_RETRIES,
     ConcurrencyLimit,
@@ -29,6 +29,9 @@ Progressed = Callable[[ProcessingProgress], None]
 Keep = Callable[[], None]
 Keeping = Callable[[Transcript, Keep], None]
 """Calls what it is given to keep the transcript, in whatever transaction it likes."""
+Heard = Callable[[tuple[Segment, ...]], None]
+"""Is given the text while it is recognised, in its order: each time the segments that follow. One
+call at a time, on whichever thread recognised them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

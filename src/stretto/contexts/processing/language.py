@@ -52,13 +52,17 @@ class LanguageFinder:
         """Each chunk with the options it is to be recognised with, one by one as they are read.
 
         ``found`` is told once, at the first chunk that tells its language; chunks before it are
-        silent and keep the options as they were, and a silent file never tells.
+        silent and keep the options as they were, and a silent file never tells. A chunk too short
+        to decide for hours is recognised in the language of its own.
         """
         for chunk in chunks:
             if options.language is not None:
                 yield chunk, options
                 continue
             detected, listened = self._of_chunk(chunk, options)
+            if chunk.planned.opening:
+                yield listened, resolved(options, detected.language)
+                continue
             if detected.language is not None:
                 options = resolved(options, detected.language)
                 found(detected)

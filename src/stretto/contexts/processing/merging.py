@@ -78,14 +78,29 @@ class ResultMerger:
 
     def __init__(self) -> None:
         self._answers: dict[int, tuple[PlannedChunk, Recognition]] = {}
+        self._handed_on = 0
         self._lock = Lock()
 
     def add(self, chunk: PlannedChunk, recognition: Recognition) -> None:
-        """Of several answers for one chunk the best stays, whichever came first."""
+        """Of several answers for one chunk the best stays, whichever came first; but what was
+        handed on stays as it is."""
         with self._lock:
             known = self._answers.get(chunk.index)
+            if known is not None and chunk.index < self._handed_on:
+                return
             if known is None or _preference(recognition) < _preference(known[1]):
                 self._answers[chunk.index] = (chunk, recognition)
+
+    def hand_on(self) -> tuple[Segment, ...]:
+        """The segments that follow those handed on before, as far as no chunk is missing before
+        them. In the end they are those of ``merge``, in its order."""
+        segments: list[Segment] = []
+        with self._lock:
+            while (answer := self._answers.get(self._handed_on)) is not None:
+                chunk, recognition = answer
+                segments += TimestampAdjuster(chunk.span).segments(recognition.segments)
+                self._handed_on += 1
+        return tuple(segments)
 
     def merge(self) -> MergedResult:
         with self._lock:

@@ -72,12 +72,16 @@ class EngineLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeDecision:
-    """What the DynamicChunkSizer chose, and the sentence that says why."""
+    """What the DynamicChunkSizer chose, and the sentence that says why.
+
+    With ``opening`` a short chunk comes before the others, for the sake of the first words.
+    """
 
     target: ChunkSize
     minimum_s: float
     maximum_s: float
     reason: str
+    opening: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +121,8 @@ class Pause:
 class PlannedChunk:
     """A span of the file between two cuts, and the pauses inside it (both in file samples).
 
-    ``loudness_dbfs`` and ``forced`` describe the cut at the chunk's end (see core Seam).
+    ``loudness_dbfs`` and ``forced`` describe the cut at the chunk's end (see core Seam);
+    ``opening`` marks the short chunk at the start of a long recording.
     """
 
     index: int
@@ -125,6 +130,7 @@ class PlannedChunk:
     pauses: tuple[Pause, ...]
     loudness_dbfs: float
     forced: bool
+    opening: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

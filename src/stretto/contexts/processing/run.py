@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Lock
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
 from stretto.contexts.core.errors import Cancelled
@@ -22,7 +23,7 @@ from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.core.transcript import CacheUse, Gap, GapReason, Transcript
 from stretto.contexts.processing.chunk_processor import ChunkOutcome, ChunkProcessor, chunk_request
 from stretto.contexts.processing.cutting import cut
-from stretto.contexts.processing.equipment import Equipment, Progressed
+from stretto.contexts.processing.equipment import Equipment, Heard, Progressed
 from stretto.contexts.processing.language import DetectedLanguage, LanguageFinder, resolved
 from stretto.contexts.processing.merging import MergedResult, ResultMerger
 from stretto.contexts.processing.model import (
@@ -48,6 +49,7 @@ class Run:
         options: TranscriptionOptions,
         cancel: CancelToken,
         progressed: Progressed | None,
+        heard: Heard | None,
     ) -> None:
         self._means = means
         self._file = file
@@ -57,6 +59,8 @@ class Run:
         self._started = means.clock()
         self._tracker = ProgressTracker(file.claimed_duration_s, progressed)
         self._merger = ResultMerger()
+        self._heard = heard
+        self._handing_on = Lock()
         self._hits = self._misses = 0
         self._recalled_s = 0.0
         self._stood_in: dict[int, str] = {}
@@ -122,12 +126,21 @@ class Run:
         )
         means.orchestrator.run(
             finder.follow(self._tracked(chunks, decoded), options, self._language_found),
-            lambda task: replace(processor, options=task[1]).process(task[0]),
+            lambda task: self._processed(task[0], replace(processor, options=task[1])),
             cancel=self._cancel,
             done=lambda task, outcome: self._done(task[0], outcome),
             sequential=self._sequential,
             at_once=strategy.concurrency,
         )
+
+    def _processed(self, chunk: AudioChunk, processor: ChunkProcessor) -> ChunkOutcome:
+        """On the thread that worked on the chunk: the calling one may be deep in the next."""
+        outcome = processor.process(chunk)
+        with self._handing_on:
+            self._merger.add(chunk.planned, outcome.recognition)
+            if self._heard and (segments := self._merger.hand_on()):
+                self._heard(segments)
+        return outcome
 
     def _tracked(self, chunks: Iterator[AudioChunk], decoded: AudioStream) -> Iterator[AudioChunk]:
         for chunk in chunks:
@@ -147,7 +160,6 @@ class Run:
         )
 
     def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
-        self._merger.add(chunk.planned, outcome.recognition)
         self._tracker.finished(chunk.id, chunk.duration_s)
         self._recalled_s += outcome.recognition.recalled_s
         if outcome.recognition.answered_by:
@@ -216,9 +228,11 @@ def plan(means: Equipment, file: AudioFile, options: TranscriptionOptions) -> Pl
     cached: list[bool] = []
     to_do_s = 0.0
     for chunk in cut(decoded, ChunkPlanner(strategy.size)):
+        with_language = options
         if options.language is None and (found := finder.recall(chunk, options)):
-            options = resolved(options, found.language)
-        request = chunk_request(chunk, engine=means.engine, options=options)
+            with_language = resolved(options, found.language)
+            options = options if chunk.planned.opening else with_language
+        request = chunk_request(chunk, engine=means.engine, options=with_language)
         known = means.cache.find(request) is not None
         chunks.append(chunk.planned)
         cached.append(known)

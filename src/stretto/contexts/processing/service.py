@@ -14,7 +14,7 @@ from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.events import TranscriptRecalled
 from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
 from stretto.contexts.core.transcript import CacheUse, Transcript, TranscriptNotKept
-from stretto.contexts.processing.equipment import Equipment, Keeping, Progressed
+from stretto.contexts.processing.equipment import Equipment, Heard, Keeping, Progressed
 from stretto.contexts.processing.model import CancelToken, PlanReport
 from stretto.contexts.processing.progress import ProgressTracker
 
@@ -32,27 +32,29 @@ class ProcessingService(Equipment):
         again: bool = False,
         cancel: CancelToken | None = None,
         progressed: Progressed | None = None,
+        heard: Heard | None = None,
         keeping: Keeping | None = None,
     ) -> Transcript:
         """Transcribe ``path``, or return what was kept for the same file, engine and options.
 
-        ``again`` transcribes even what is known as a whole; ``keeping`` may keep the transcript
-        together with something else, or refuse to by raising. Raises UnusableMedia, Unavailable,
-        Cancelled, and TranscriptNotKept with the transcript in it; an engine's failure on a chunk
-        makes the transcript partial instead.
+        ``again`` transcribes even what is known as a whole. ``heard`` is given all segments of the
+        transcript, the first ones long before the last are recognised; what it raises ends the
+        work. ``keeping`` may keep the transcript together with something else, or refuse to by
+        raising. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with the
+        transcript in it; an engine's failure on a chunk makes the transcript partial instead.
         """
         content = self.reader.identify(path)
         asked = self._request(content, stream, options)
         known = None if again else self.transcripts.find(asked)
         if known is not None:
-            return self._recall(known, path, progressed)
+            return self._recall(known, path, progressed, heard)
         file = self.reader.probe(content, stream=stream)
         known = None if again else self._known_otherwise(file, asked)
         if known is not None:
-            return self._recall(known, path, progressed)
+            return self._recall(known, path, progressed, heard)
         from stretto.contexts.processing.run import Run
 
-        run = Run(self, file, options, cancel or CancelToken(), progressed)
+        run = Run(self, file, options, cancel or CancelToken(), progressed, heard)
         transcript = run.transcribe()
 
         def keep() -> None:
@@ -89,9 +91,17 @@ class ProcessingService(Equipment):
         found = (self.transcripts.find(replace(asked, stream_index=name)) for name in names)
         return next(filter(None, found), None)
 
-    def _recall(self, known: Transcript, path: Path, progressed: Progressed | None) -> Transcript:
+    def _recall(
+        self,
+        known: Transcript,
+        path: Path,
+        progressed: Progressed | None,
+        heard: Heard | None,
+    ) -> Transcript:
         self.publish(TranscriptRecalled(at=self.clock(), transcript_id=known.id))
         ProgressTracker(known.duration_s, progressed).finish_at_once(known)
+        if heard and known.segments:
+            heard(known.segments)
         return _recalled(known, path)
 
 

@@ -18,6 +18,9 @@ BODY_OVERHEAD_BYTES: Final = 1 * MEGABYTE
 
 LONG_RECORDING_S: Final = 4 * 3600.0
 SHORTEST_CHUNK_S: Final = 20.0
+SHORTEST_WITH_OPENING_S: Final = 60.0
+"""An engine that takes less at a time has its first words early anyway."""
+
 FEWEST_CHUNKS_PER_WORKER: Final = 2
 
 
@@ -50,11 +53,13 @@ class DynamicChunkSizer:
             target=ChunkSize(target),
             minimum_s=min(SHORTEST_CHUNK_S, maximum_s / 4),
             maximum_s=maximum_s,
+            opening=_duration_s(file) > ChunkSize(ChunkSize.MINIMUM_BYTES).duration_s
+            and maximum_s >= SHORTEST_WITH_OPENING_S,
             reason=f"{target / MEGABYTE:.0f} MB ({target / BYTES_PER_SECOND:.0f} s): {why}",
         )
 
     def _wish(self, file: AudioFile, concurrency: ConcurrencyLimit) -> tuple[int, str]:
-        duration_s = file.claimed_duration_s or estimated_duration_s(file)
+        duration_s = _duration_s(file)
         minutes = duration_s / 60
         if 0 < duration_s <= ChunkSize(ChunkSize.MINIMUM_BYTES).duration_s:
             return ChunkSize.MINIMUM_BYTES, f"{duration_s:.0f} s fit into one chunk"
@@ -69,6 +74,10 @@ class DynamicChunkSizer:
         if concurrency.value > 8:
             return 15 * MEGABYTE, f"{minutes:.0f} min, and {concurrency.value} chunks at once"
         return 20 * MEGABYTE, f"{minutes:.0f} min is long enough for larger chunks"
+
+
+def _duration_s(file: AudioFile) -> float:
+    return file.claimed_duration_s or estimated_duration_s(file)
 
 
 def _limits_s(limits: EngineLimits) -> list[tuple[float, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from stretto.contexts.processing.model import ProcessingProgress
@@ -28,6 +28,9 @@ class Display(Protocol):
 
     def say(self, message: str) -> None: ...
 
+    def aside(self) -> AbstractContextManager[None]:
+        """Inside, somebody else may write to the same terminal."""
+
 
 class Silence:
     """For --quiet: shows nothing, but what must be said is said."""
@@ -43,6 +46,9 @@ class Silence:
 
     def say(self, message: str) -> None:
         pass
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Lines:
@@ -75,6 +81,9 @@ class Lines:
 
     def say(self, message: str) -> None:
         print(message, file=self._stream, flush=True)
+
+    def aside(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Bar:
@@ -110,6 +119,14 @@ class Bar:
     def say(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
 
 @contextmanager
 def display(stream: TextIO, *, quiet: bool) -> Iterator[Display]:
@@ -130,7 +147,8 @@ def display(stream: TextIO, *, quiet: bool) -> Iterator[Display]:
             TextColumn("{task.fields[audio]}  {task.fields[speed]}"),
             TimeRemainingColumn(compact=True),
         )
-        with Progress(*columns, console=console, transient=True) as progress:
+        # What goes to standard output is a result: rich must not take it for its own console.
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
             yield Bar(console, progress)
 
 

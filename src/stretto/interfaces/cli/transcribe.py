@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,19 @@ from stretto.contexts.core.errors import (
     StrettoError,
 )
 from stretto.contexts.core.events import FileProcessingStarted
-from stretto.contexts.core.transcript import Transcript, TranscriptNotKept, TranscriptStatus
+from stretto.contexts.core.transcript import (
+    Segment,
+    Transcript,
+    TranscriptNotKept,
+    TranscriptStatus,
+)
 from stretto.contexts.processing.model import CancelToken
 from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
 from stretto.interfaces.cli.interrupt import cancelling_on_interrupt
 from stretto.interfaces.cli.progress import Display, clock, display
 from stretto.interfaces.files import output_paths, write_atomically
 from stretto.interfaces.formats import FORMATS, SubtitleLayout, format_named
+from stretto.interfaces.formats.cleaning import well_formed
 
 if TYPE_CHECKING:
     from stretto.application import Application
@@ -89,7 +96,11 @@ def transcribe(request: Request) -> int:
     targets = None if to_stdout else output_paths(paths, formats=formats, output=request.output)
     prepare_folders(target.parent for by_format in targets or () for target in by_format.values())
 
+    line = writers[0].line if to_stdout else None
+
     def write(index: int, transcript: Transcript) -> str:
+        if line:
+            return ""  # it was printed as it came
         documents = {
             w.name: w.render(_shown(transcript, w.name, words=request.words), layout=layout)
             for w in writers
@@ -101,10 +112,15 @@ def transcribe(request: Request) -> int:
             write_atomically(targets[index][name], text)
         return ", ".join(str(target) for target in targets[index].values())
 
-    return _run(request, paths, write)
+    return _run(request, paths, write, line)
 
 
-def _run(request: Request, paths: list[Path], write: Callable[[int, Transcript], str]) -> int:
+def _run(
+    request: Request,
+    paths: list[Path],
+    write: Callable[[int, Transcript], str],
+    line: Callable[[Segment], str] | None,
+) -> int:
     cancel = CancelToken()
     with (
         cancelling_on_interrupt(cancel),
@@ -114,7 +130,7 @@ def _run(request: Request, paths: list[Path], write: Callable[[int, Transcript],
         application.events.subscribe(FileProcessingStarted, lambda e: shown.begin(e.file))
         outcomes = []
         for index, path in enumerate(paths):
-            outcome = _one(application, request, path, index, write, cancel, shown)
+            outcome = _one(application, request, path, index, write, line, cancel, shown)
             outcomes.append(outcome)
             if outcome.code not in WORTH_SAYING_QUIETLY and request.quiet:
                 continue
@@ -132,6 +148,7 @@ def _one(
     path: Path,
     index: int,
     write: Callable[[int, Transcript], str],
+    line: Callable[[Segment], str] | None,
     cancel: CancelToken,
     shown: Display,
 ) -> Outcome:
@@ -147,6 +164,7 @@ def _one(
                 again=request.no_cache,
                 cancel=cancel,
                 progressed=shown.update,
+                heard=_printed_with(line, shown) if line else None,
             )
         except TranscriptNotKept as error:  # the work is done: give what there is
             transcript, not_kept = error.transcript, error.message
@@ -187,6 +205,16 @@ def _published(request: Request, transcript: Transcript, path: Path) -> str:
         return "\n" + publish_finished(publishing, transcript, path, link_s=link_s, quiet=quiet)
     finally:
         database.close()
+
+
+def _printed_with(
+    line: Callable[[Segment], str], shown: Display
+) -> Callable[[tuple[Segment, ...]], None]:
+    def heard(segments: tuple[Segment, ...]) -> None:
+        with shown.aside() if sys.stdout and sys.stdout.isatty() else nullcontext():
+            print_document(well_formed("".join(map(line, segments))))
+
+    return heard
 
 
 def _report(transcript: Transcript, database: str, *, seconds: float, written: str) -> str:

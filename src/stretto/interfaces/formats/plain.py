@@ -16,12 +16,22 @@ or swallow the rows that follow."""
 
 def txt(transcript: Transcript, layout: SubtitleLayout) -> str:
     """One line for each segment that has text."""
-    return "".join(f"{text}\n" for _, text in _texts(transcript))
+    return "".join(map(txt_line, transcript.segments))
+
+
+def txt_line(segment: Segment) -> str:
+    text = one_line(segment.text)
+    return f"{text}\n" if text else ""
 
 
 def timed(transcript: Transcript, layout: SubtitleLayout) -> str:
     """As txt, with the start of each segment before it: ``[0:01:02.5] It was the best``."""
-    return "".join(f"[{_reading(s.start)}] {text}\n" for s, text in _texts(transcript))
+    return "".join(map(timed_line, transcript.segments))
+
+
+def timed_line(segment: Segment) -> str:
+    text = txt_line(segment)
+    return text and f"[{_reading(segment.start)}] {text}"
 
 
 def _reading(seconds: float) -> str:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from stretto.contexts.core.errors import InvalidOption
-from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.core.transcript import Segment, Transcript
 from stretto.interfaces.formats import plain, structured, subtitles
 from stretto.interfaces.formats.cleaning import well_formed
 from stretto.interfaces.formats.layout import SubtitleLayout
@@ -18,12 +18,16 @@ _DEFAULT_LAYOUT: Final = SubtitleLayout()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A form a transcript can be written in; ``suffix`` ends the file's name, dot included."""
+    """A form a transcript can be written in; ``suffix`` ends the file's name, dot included.
+
+    With ``line`` it is no more than the lines of its segments, and can be written as they come.
+    """
 
     name: str
     suffix: str
     media_type: str
     write: Callable[[Transcript, SubtitleLayout], str]
+    line: Callable[[Segment], str] | None = None
 
     def render(self, transcript: Transcript, *, layout: SubtitleLayout = _DEFAULT_LAYOUT) -> str:
         """The whole document, which UTF-8 can carry; lines end in LF. ``layout`` is for cues."""
@@ -31,8 +35,16 @@ class Format:
 
 
 _ROWS: Final = (
-    Format(name="txt", suffix=".txt", media_type="text/plain", write=plain.txt),
-    Format(name="timed", suffix=".timed.txt", media_type="text/plain", write=plain.timed),
+    Format(
+        name="txt", suffix=".txt", media_type="text/plain", write=plain.txt, line=plain.txt_line
+    ),
+    Format(
+        name="timed",
+        suffix=".timed.txt",
+        media_type="text/plain",
+        write=plain.timed,
+        line=plain.timed_line,
+    ),
     Format(name="srt", suffix=".srt", media_type="application/x-subrip", write=subtitles.srt),
     Format(name="vtt", suffix=".vtt", media_type="text/vtt", write=subtitles.vtt),
     Format(name="json", suffix=".json", media_type="application/json", write=structured.json),
