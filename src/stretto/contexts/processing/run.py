@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Lock
+from threading import Event, Lock
+from typing import Final
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
 from stretto.contexts.core.errors import Cancelled
@@ -38,6 +39,8 @@ from stretto.contexts.processing.planning import ChunkPlanner
 from stretto.contexts.processing.ports import AudioStream
 from stretto.contexts.processing.progress import ProgressTracker
 
+CANCEL_LOOKED_AT_EVERY_S: Final = 0.1
+
 
 class Run:
     """One file on its way; the service looks before whether that is needed."""
@@ -61,6 +64,7 @@ class Run:
         self._merger = ResultMerger()
         self._heard = heard
         self._handing_on = Lock()
+        self._opened = Event()
         self._hits = self._misses = 0
         self._recalled_s = 0.0
         self._stood_in: dict[int, str] = {}
@@ -135,17 +139,24 @@ class Run:
 
     def _processed(self, chunk: AudioChunk, processor: ChunkProcessor) -> ChunkOutcome:
         """On the thread that worked on the chunk: the calling one may be deep in the next."""
-        outcome = processor.process(chunk)
-        with self._handing_on:
-            self._merger.add(chunk.planned, outcome.recognition)
-            if self._heard and (segments := self._merger.hand_on()):
-                self._heard(segments)
-        return outcome
+        try:
+            outcome = processor.process(chunk)
+            with self._handing_on:
+                self._merger.add(chunk.planned, outcome.recognition)
+                if self._heard and (segments := self._merger.hand_on()):
+                    self._heard(segments)
+            return outcome
+        finally:
+            self._opened.set()
 
     def _tracked(self, chunks: Iterator[AudioChunk], decoded: AudioStream) -> Iterator[AudioChunk]:
+        after_opening = False
         for chunk in chunks:
             self._cancel.raise_if_cancelled()
             self._tracker.planned(chunk.planned)
+            while after_opening and not self._opened.wait(CANCEL_LOOKED_AT_EVERY_S):
+                self._cancel.raise_if_cancelled()  # meanwhile all cores are for the first words
+            after_opening = chunk.planned.opening
             yield replace(chunk, source=self._file.file_hash)
         self._tracker.decoded(decoded.outcome().samples / SAMPLE_RATE_HZ)
 

@@ -109,7 +109,8 @@ class WhisperEngine(WhisperIdentity):
             done_s += piece.span.duration_s
             recalled_s += piece.span.duration_s if piece.window else 0.0
         report(done_s)
-        for pieces, recognitions in self._decode(todo, options, cancel):
+        decode = self._decode_at_once if chunk.planned.opening else self._decode
+        for pieces, recognitions in decode(todo, options, cancel):
             for piece, recognition in zip(pieces, recognitions, strict=True):
                 self._keep(piece, recognition, options)
                 parts.append(recognition)
@@ -139,7 +140,10 @@ class WhisperEngine(WhisperIdentity):
 
     def _pieces(self, chunk: AudioChunk) -> list[_Piece]:
         pieces = []
-        for span in lay_windows(chunk, LONGEST_WINDOW):
+        # The opening is one window: several, each padded to 30 s, would take several times as long.
+        short = chunk.planned.opening and len(chunk.span) <= LONGEST_WINDOW
+        whole = [Span(0, len(chunk.span))]
+        for span in whole if short else lay_windows(chunk, LONGEST_WINDOW):
             samples = chunk.samples[span.start : span.end]
             audio = AudioHash(hashlib.sha256(samples.data).hexdigest())
             window = window_of(chunk.samples, span, chunk.speech or ())
@@ -165,6 +169,14 @@ class WhisperEngine(WhisperIdentity):
             options=options,
             source=piece.source,
         )
+
+    def _decode_at_once(
+        self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
+    ) -> Iterator[tuple[Sequence[_Piece], list[Recognition]]]:
+        """The first words share neither a queue nor a batch with the windows behind them."""
+        windows = [w for p in pieces if (w := p.window) is not None]
+        if windows:
+            yield pieces, decode_batch(self._runtime.get(), windows, options, cancel)
 
     def _decode(
         self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
