@@ -7,12 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from stretto.contexts.database.model import ConnectionString
 from tests.caches import RedisServer, redis_server
 from tests.library import engine, library
 from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
+
+# How long an example takes says more about what else the machine does than about the program.
+hypothesis.settings.register_profile("stretto", deadline=None)
+hypothesis.settings.load_profile("stretto")
+
 
 __all__ = ["engine", "library"]
 
