@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -94,7 +95,10 @@ def stretto(
 def started(
     *arguments: str | Path, home: Path, imports: bool = False, messages: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    """Start it and leave it running; ``messages`` is the descriptor for standard error."""
+    """Start it and leave it running; ``messages`` is the descriptor for standard error.
+
+    Ctrl-C reaches it even where the tests run in the background of a shell, which ignores it.
+    """
     return subprocess.Popen(
         command(*arguments, imports=imports),
         stdout=subprocess.PIPE,
@@ -102,6 +106,7 @@ def started(
         stdin=subprocess.DEVNULL,
         encoding="utf-8",
         env=environment(home),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
 
 
