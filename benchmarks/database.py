@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.database", description=__doc__)
     made.add_argument("--quick", action="store_true", help="small sizes: checks the harness")
     made.add_argument("--sizes", default="1000,100000", help="of the libraries")
-    made.add_argument("--calls", type=int, default=400, help="of each query")
+    made.add_argument("--calls", type=int, default=200, help="of each query")
     made.add_argument("--kills", type=int, default=100, help="writers to kill")
     made.add_argument("--databases", default="sqlite,postgresql")
     made.add_argument("--url", default="", help="a PostgreSQL; default: one is started")
