@@ -19,6 +19,7 @@ from stretto.contexts.core.errors import (
     UnknownJob,
 )
 from stretto.contexts.core.identifiers import TranscriptId
+from stretto.contexts.core.text import storable
 from stretto.contexts.queue import transitions
 from stretto.contexts.queue.dispatcher import Decide, JobDispatcher
 from stretto.contexts.queue.model import LONGEST_TRACE, Job, JobError, JobProgress
@@ -138,9 +139,4 @@ def described(error: BaseException) -> JobError:
     """As it is kept: text that every database takes, and the end of the trace."""
     message = error.message if isinstance(error, StrettoError) else repr(error)
     trace = "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
-    return JobError(kind=type(error).__name__, message=plain(message), trace=plain(trace))
-
-
-def plain(text: str) -> str:
-    """Without lone surrogates and NULs: a file's name need not be UTF-8 on Linux."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")
+    return JobError(kind=type(error).__name__, message=storable(message), trace=storable(trace))

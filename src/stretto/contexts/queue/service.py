@@ -15,6 +15,7 @@ from stretto.contexts.core.errors import Cancelled, StrettoError, UnknownJob
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.text import storable
 from stretto.contexts.queue.dead_letter import DeadLetterHandler
 from stretto.contexts.queue.dispatcher import JobDispatcher
 from stretto.contexts.queue.model import (
@@ -26,7 +27,6 @@ from stretto.contexts.queue.model import (
     WorkerNode,
 )
 from stretto.contexts.queue.ports import EventLog, JobList, Workers
-from stretto.contexts.queue.running import plain
 from stretto.contexts.queue.transitions import cancelled
 
 SHORTEST_PAUSE_S: Final = 0.01
@@ -63,7 +63,7 @@ class QueueService:
         now = self.clock()
         job = Job(
             id=JobId.new(),
-            file=plain(Path(work.path).name),
+            file=storable(Path(work.path).name),
             work=work,
             work_key=digest((self.identity(work.path), work)),
             priority=priority,

@@ -6,8 +6,9 @@ from typing import Final
 
 from stretto.contexts.core.audio import AudioFile
 from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.core.text import storable
 from stretto.contexts.core.transcript import Transcript
-from stretto.contexts.processing.adapters.connections import Connection, Database, storable
+from stretto.contexts.processing.adapters.connections import Connection, Database
 from stretto.contexts.processing.library import KnownFile
 
 

@@ -53,11 +53,3 @@ class Outbox(Protocol):
 
     def forget(self, connection: Connection, stream: str, /) -> None:
         """Delete what was delivered of ``stream``."""
-
-
-def storable(text: str) -> str:
-    """The text as a database takes it: no lone surrogates, no NUL.
-
-    A file's name need not be UTF-8 on Linux, a text in a database has to be.
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from stretto.contexts.core.text import storable
 from stretto.contexts.core.transcript import Segment, Transcript
 from stretto.contexts.processing.adapters import stemming
-from stretto.contexts.processing.adapters.connections import Connection, storable
+from stretto.contexts.processing.adapters.connections import Connection
 from stretto.contexts.processing.searching import tokens_of
 
 TimedWord = tuple[str, int, int]

@@ -16,6 +16,7 @@ from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.events import TranscriptKept
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.recognition import EngineIdentity, TranscriptRequest
+from stretto.contexts.core.text import storable
 from stretto.contexts.core.transcript import Transcript, TranscriptStatus
 from stretto.contexts.processing.adapters import stemming
 from stretto.contexts.processing.adapters.audio_files import keep_audio_file
@@ -23,7 +24,6 @@ from stretto.contexts.processing.adapters.connections import (
     Connection,
     Database,
     Outbox,
-    storable,
 )
 from stretto.contexts.processing.adapters.segments import segment_rows, write_segments
 from stretto.contexts.processing.library import BEGINNING

@@ -92,12 +92,4 @@ class MachineClock:
         return Moment(Timestamp(now), time.clock_gettime(time.CLOCK_BOOTTIME), self._boot)
 
 
-def storable(text: str) -> str:
-    """The text as a database takes it: no lone surrogates, no NUL.
-
-    A file's name need not be UTF-8 on Linux, a text in a database has to be.
-    """
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\ufffd")
-
-
 _SERVER_CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())"

@@ -9,7 +9,7 @@ import msgspec
 
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
-from stretto.contexts.queue.adapters.connections import storable
+from stretto.contexts.core.text import storable
 from stretto.contexts.queue.model import (
     DeathCause,
     FileWork,

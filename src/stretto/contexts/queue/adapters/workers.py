@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from stretto.contexts.queue.adapters.connections import Clock, Connection, Database, storable
+from stretto.contexts.core.text import storable
+from stretto.contexts.queue.adapters.connections import Clock, Connection, Database
 from stretto.contexts.queue.model import Lease, Moment, WorkerNode
 
 
