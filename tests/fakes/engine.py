@@ -64,13 +64,17 @@ class MemoryEngine:
         self.entered, self.released = Event(), Event()
         if not held:
             self.released.set()
-        self.calls = self.finished = self.languages_asked = 0
+        self.calls = self.finished = self.languages_asked = self.prepared = 0
         self.heard: list[AudioHash] = []
         self.windows_computed = 0
         self.audio_s = 0.0
         self.at_once = self.most_at_once = 0
         self._cache = cache
         self._lock = Lock()
+
+    def prepare(self) -> None:
+        with self._lock:
+            self.prepared += 1
 
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         with self._lock:

@@ -30,6 +30,10 @@ class AlignedEngine:
     def limits(self) -> EngineLimits:
         return self._text.limits
 
+    def prepare(self) -> None:
+        self._text.prepare()
+        self._times.prepare()
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         return self._times.detect_language(chunk)
 

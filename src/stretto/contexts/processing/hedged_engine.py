@@ -68,6 +68,9 @@ class HedgedEngine:
         """How many chunks were given to both."""
         return self._hedges
 
+    def prepare(self) -> None:
+        self._first.prepare()
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         return self._first.detect_language(chunk)
 

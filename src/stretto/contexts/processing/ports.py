@@ -70,6 +70,10 @@ class Engine(Protocol):
     def limits(self) -> EngineLimits:
         """Known without loading a model."""
 
+    def prepare(self) -> None:
+        """Do now what the first call would have to wait for, such as loading a model. What fails
+        may be raised, and will be told by that call again."""
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         """The language spoken in most of the chunk, and how sure that is in [0, 1];
         (None, 0.0) when the engine cannot tell. A model of one language answers with that one."""

@@ -6,8 +6,11 @@ FFmpeg first of all, is imported when there is something to compute.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
+from typing import Final
 
 from stretto.contexts.core.audio import AudioFile, FileIdentity
 from stretto.contexts.core.errors import Unavailable
@@ -17,6 +20,11 @@ from stretto.contexts.core.transcript import CacheUse, Transcript, TranscriptNot
 from stretto.contexts.processing.equipment import Equipment, Heard, Keeping, Progressed
 from stretto.contexts.processing.model import CancelToken, PlanReport
 from stretto.contexts.processing.progress import ProgressTracker
+
+logger = logging.getLogger(__name__)
+
+LARGE_BYTES: Final = 100_000_000
+"""Hashed in a quarter of a second, with the processor's help or without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +51,13 @@ class ProcessingService(Equipment):
         raising. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with the
         transcript in it; an engine's failure on a chunk makes the transcript partial instead.
         """
+        preparing = self._prepared() if _is_large(path) else None
         content = self.reader.identify(path)
         asked = self._request(content, stream, options)
         known = None if again else self.transcripts.find(asked)
         if known is not None:
             return self._recall(known, path, progressed, heard)
+        preparing = preparing or self._prepared()
         file = self.reader.probe(content, stream=stream)
         known = None if again else self._known_otherwise(file, asked)
         if known is not None:
@@ -74,6 +84,19 @@ class ProcessingService(Equipment):
         from stretto.contexts.processing.run import plan
 
         return plan(self, self.reader.probe(self.reader.identify(path), stream=stream), options)
+
+    def _prepared(self) -> Thread:
+        """The engine gets ready while the first chunk is read and searched for speech."""
+
+        def prepare() -> None:
+            try:
+                self.engine.prepare()
+            except Exception as failure:
+                logger.debug("The engine is not ready yet, and will say why: %s", failure)
+
+        thread = Thread(target=prepare, name="prepare")
+        thread.start()
+        return thread
 
     def _request(
         self, content: FileIdentity, stream: int | None, options: TranscriptionOptions
@@ -103,6 +126,14 @@ class ProcessingService(Equipment):
         if heard and known.segments:
             heard(known.segments)
         return _recalled(known, path)
+
+
+def _is_large(path: Path) -> bool:
+    """Its hash takes so long that the engine gets ready meanwhile, needed or not."""
+    try:
+        return path.stat().st_size >= LARGE_BYTES
+    except OSError:
+        return False  # whoever opens it says what is wrong
 
 
 def _recalled(transcript: Transcript, path: Path) -> Transcript:

@@ -23,7 +23,7 @@ from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.processing.adapters import media_types
 from stretto.contexts.processing.adapters.media_types import HEAD_BYTES, MediaType
 
-_PIECE_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 8 << 20
 _MAXIMUM_TAGS: Final = 8
 
 

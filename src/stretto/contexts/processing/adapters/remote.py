@@ -32,6 +32,9 @@ class RemoteEngine:
             retries=0,
         )
 
+    def prepare(self) -> None:
+        """A connection takes less time than reading the first chunk."""
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         """The service finds out by itself, with the text, and most do not say what they found."""
         return None, 0.0

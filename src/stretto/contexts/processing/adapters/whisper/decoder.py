@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.whisper.decoder_graphs import DecoderGraphs
+from stretto.contexts.processing.adapters.whisper.memory import touched_in_parts
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
 POSITIONS: Final = 448
@@ -35,7 +36,7 @@ class Rows:
         self, *, layers: int, most: int, heads: int, depth: int, positions: int, tokens: int
     ) -> None:
         shape = (2, layers, most, heads, positions, depth)
-        self.keys, self.values = np.empty(shape, np.float32)
+        self.keys, self.values = touched_in_parts(shape)
         self.lengths = np.zeros(most, np.int64)
         self.count = 0
         # Megabytes that every step needs; asking the system for them anew would cost more.

@@ -70,6 +70,7 @@ def seven_bits(blocks: Iterable[Array]) -> SevenBits:
     for block in blocks:
         largest = np.maximum(block.max(axis=1), -block.min(axis=1))
         scale = np.maximum(largest / LARGEST_WEIGHT, SMALLEST_SCALE)
-        values.append(np.rint(block / scale[:, None]).astype(np.int8))
+        scaled = block / scale[:, None]
+        values.append(np.rint(scaled, out=scaled).astype(np.int8))
         scales.append(scale)
     return SevenBits(np.concatenate(values), np.concatenate(scales))

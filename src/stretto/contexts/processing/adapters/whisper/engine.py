@@ -72,6 +72,9 @@ class WhisperEngine(WhisperIdentity):
         self._pieces_of_all_chunks: WaitingPieces[_Piece] | None = None
         self._lock = Lock()
 
+    def prepare(self) -> None:
+        self._runtime.get()
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         runtime = self._runtime.get()
         if not runtime.multilingual:

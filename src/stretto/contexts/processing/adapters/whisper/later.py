@@ -30,6 +30,9 @@ class LaterEngine:
     def limits(self) -> EngineLimits:
         return self._known.limits
 
+    def prepare(self) -> None:
+        self.made().prepare()
+
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         return self.made().detect_language(chunk)
 

@@ -1,10 +1,15 @@
-"""Keeps glibc's allocator from holding on to what was used; elsewhere it does nothing."""
+"""Holds memory for what is used and not for more, where the system lets us."""
 
 from __future__ import annotations
 
 import ctypes
+import math
+import mmap
 from contextlib import suppress
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 M_ARENA_MAX: Final = -8
 M_MMAP_THRESHOLD: Final = -3
@@ -32,6 +37,16 @@ def give_back_memory() -> None:
     """Return to the system what is free now."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def touched_in_parts(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Zeros of which only what is written to takes memory. numpy asks for pages of 2 MB, which
+    exist as a whole as soon as one byte of them does; these have 4 KB."""
+    pages = mmap.mmap(-1, 4 * math.prod(shape))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with suppress(OSError):  # a kernel without such pages
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.ndarray(shape, np.float32, pages)
 
 
 def _set(parameter: int, value: int) -> None:

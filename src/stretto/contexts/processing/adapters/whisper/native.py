@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypedDict
@@ -169,6 +170,15 @@ class Config(TypedDict, total=False):
     suppress_ids_begin: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Speaking:
+    """What makes text of what was heard."""
+
+    vocabulary: Vocabulary
+    decoder: Decoder
+    rules: Rules
+
+
 class NativeRuntime:
     """One loaded model on the processor."""
 
@@ -180,18 +190,27 @@ class NativeRuntime:
         return_large_blocks()
         _one_thread_for_each_product()
         weights = Weights(folder / "model.bin")
-        config = _config(folder)
-        self.vocabulary = Vocabulary(folder)
         self._mel_bands = int(weights["encoder/conv1/weight"].shape[1])
+        tokens = int(weights["decoder/projection/weight"].shape[0])
+        self.multilingual = tokens >= MULTILINGUAL_TOKENS
+        pool = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        # Hearing takes as long as loading what speaks: whoever hears does not wait for it.
+        self._speaking = pool.submit(_speaking, folder, weights)
+        pool.shutdown(wait=False)
         self._encoder = Encoder(weights)
-        layers, heads = weights.layers("decoder"), weights.number("decoder/num_heads")
-        following = config.get("alignment_heads") or [
-            [layer, head] for layer in range(layers // 2, layers) for head in range(heads)
-        ]
-        self.decoder = Decoder(weights, alignment_heads=following)
-        self.multilingual = self.decoder.vocabulary_size >= MULTILINGUAL_TOKENS
-        self.rules = _rules(self.vocabulary, config, self.decoder.vocabulary_size)
         weights.forget()
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._speaking.result().vocabulary
+
+    @property
+    def decoder(self) -> Decoder:
+        return self._speaking.result().decoder
+
+    @property
+    def rules(self) -> Rules:
+        return self._speaking.result().rules
 
     def padded_frames(self, longest: int) -> int:
         return FULL_FRAMES
@@ -204,6 +223,17 @@ class NativeRuntime:
         give_back_memory()  # what encoding took is not needed while decoding
         steps = [len(samples) // HOP // FRAMES_PER_STEP for samples in windows]
         return Heard(self, encoded, steps)
+
+
+def _speaking(folder: Path, weights: Weights) -> _Speaking:
+    config, vocabulary = _config(folder), Vocabulary(folder)
+    layers, heads = weights.layers("decoder"), weights.number("decoder/num_heads")
+    following = config.get("alignment_heads") or [
+        [layer, head] for layer in range(layers // 2, layers) for head in range(heads)
+    ]
+    decoder = Decoder(weights, alignment_heads=following)
+    weights.forget()
+    return _Speaking(vocabulary, decoder, _rules(vocabulary, config, decoder.vocabulary_size))
 
 
 def _run(search: Search, windows: Sequence[Window]) -> None:

@@ -21,14 +21,21 @@ LEAST_SPEECH: Final = SAMPLE_RATE_HZ // 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """Audio to decode: the samples that are heard, and the speech in them.
+    """Audio to decode: what of a chunk is heard, and the speech in that.
 
-    ``pieces`` are the spans of the chunk that ``samples`` were joined from.
+    ``pieces`` are the spans of the chunk that are heard, one behind the other; ``speech`` lies in
+    them as they are joined.
     """
 
-    samples: Samples
+    chunk: Samples
     speech: tuple[Span, ...]
     pieces: tuple[Span, ...]
+
+    @property
+    def samples(self) -> Samples:
+        """What is heard, joined anew each time: held for all windows that wait, it would be as
+        much again as the chunks."""
+        return np.concatenate([self.chunk[piece.start : piece.end] for piece in self.pieces])
 
     @property
     def place(self) -> Span:
@@ -41,7 +48,7 @@ class Window:
 
     @property
     def frames(self) -> int:
-        return -(-len(self.samples) // HOP)
+        return -(-sum(len(piece) for piece in self.pieces) // HOP)
 
     def in_chunk(self, word: Word) -> Word:
         """``word``, whose times count from the first sample heard, in times of the chunk.
@@ -81,8 +88,4 @@ def window_of(samples: Samples, span: Span, speech: Sequence[Span]) -> Window | 
         within = (s for s in inside if piece.start <= s.start and s.end <= piece.end)
         moved += [s.shifted(start - piece.start) for s in within]
         start += len(piece)
-    return Window(
-        samples=np.concatenate([samples[piece.start : piece.end] for piece in pieces]),
-        speech=tuple(moved),
-        pieces=tuple(pieces),
-    )
+    return Window(chunk=samples, speech=tuple(moved), pieces=tuple(pieces))
