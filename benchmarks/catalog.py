@@ -60,6 +60,7 @@ CORPORA = {
         Corpus(name="ru0", group="Russian", language="ru", model="base"),
         Corpus(name="en-2h", group="English, 2 hours", seed=4, minutes=120, runs_at_most=3),
         Corpus(name="en-10h", group="English, 10 hours", seed=5, minutes=600, runs_at_most=1),
+        Corpus(name="minute", group="English, a minute", minutes=1),
         Corpus(name="quick", group="English, 3 minutes", minutes=3),
         Corpus(name="warm-up", group="English, 15 seconds", minutes=0.25),
     )

@@ -9,8 +9,9 @@ from typing import Final
 
 from benchmarks import database_figures
 from benchmarks.database_figures import Figure, Measured
-from benchmarks.report import NOTHING, PAGE, SECTION, table
+from benchmarks.report import NOTHING, PAGE, table
 from benchmarks.report import RESULTS as RESULTS_OF_SPEED
+from benchmarks.sections import rendered
 
 RESULTS: Final = RESULTS_OF_SPEED.with_name("database.jsonl")
 SECTION_NAME: Final = "databases"
@@ -28,12 +29,8 @@ def target_ms(what: str) -> float:
 
 def render(page: str, measured: Measured) -> str:
     """``page`` with its section on databases written anew. Raises ValueError without one."""
-    found = [match for match in SECTION.finditer(page) if match[2] == SECTION_NAME]
-    if len(found) != 1:
-        raise ValueError(f"The page needs one section {SECTION_NAME}.")
-    (match,) = found
     body = section(measured) if measured.figures else NOTHING_OF_DATABASES
-    return f"{page[: match.start(3)]}\n{body}\n\n{page[match.end(3) :]}"
+    return rendered(page, SECTION_NAME, body)
 
 
 NOTHING_OF_DATABASES: Final = NOTHING.replace("make bench", "python -m benchmarks.database")

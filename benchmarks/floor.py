@@ -25,7 +25,8 @@ import numpy as np
 
 from benchmarks import SCRATCH, catalog, machine
 from benchmarks.catalog import CORPORA
-from benchmarks.report import PAGE, RESULTS, SECTION, table
+from benchmarks.report import PAGE, RESULTS, table
+from benchmarks.sections import rendered
 from benchmarks.weights import model_folder
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.identifiers import AudioHash
@@ -264,12 +265,6 @@ def section(result: dict[str, Any]) -> str:
     )
 
 
-def render(page: str, result: dict[str, Any]) -> str:
-    """``page`` with the section of this benchmark written anew. Raises ValueError without one."""
-    (match,) = [found for found in SECTION.finditer(page) if found[2] == SECTION_NAME]
-    return f"{page[: match.start(3)]}\n{section(result)}\n\n{page[match.end(3) :]}"
-
-
 def main() -> None:
     made = argparse.ArgumentParser(prog="python -m benchmarks.floor", description=__doc__)
     made.add_argument("--corpus", default="en0", help=f"one of {', '.join(CORPORA)}")
@@ -293,7 +288,7 @@ def main() -> None:
     print(section(result))
     if not given.print:
         RESULTS.with_name("floor.json").write_text(json.dumps(result, indent=1) + "\n")
-        PAGE.write_text(render(PAGE.read_text("utf-8"), result), "utf-8")
+        PAGE.write_text(rendered(PAGE.read_text("utf-8"), SECTION_NAME, section(result)), "utf-8")
         from benchmarks import floor_plot
 
         floor_plot.draw(result, PAGE.parent / "images" / "floor.svg")

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks import ROOT
 from benchmarks.results import Heard, Results, read
+from benchmarks.sections import SECTION
 from benchmarks.summary import Spread, Summary, summarise
 from benchmarks.systems import PEERS, SYSTEMS
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results" / "bench.jsonl"
-SECTION = re.compile(r"(<!-- measured: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 NOTHING = "Not measured yet: `make bench` fills this in."
 SHORT = {"faster_whisper_default": "default", "faster_whisper_batched": "batched"}
 PLOTS = {

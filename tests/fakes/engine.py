@@ -61,10 +61,10 @@ class MemoryEngine:
         self.fails_at = fails_at
         self.broken_by = broken_by
         self.cancels_after = cancels_after
-        self.entered, self.released = Event(), Event()
+        self.entered, self.released, self.prepared = Event(), Event(), Event()
         if not held:
             self.released.set()
-        self.calls = self.finished = self.languages_asked = self.prepared = 0
+        self.calls = self.finished = self.languages_asked = 0
         self.heard: list[AudioHash] = []
         self.windows_computed = 0
         self.audio_s = 0.0
@@ -73,8 +73,7 @@ class MemoryEngine:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        with self._lock:
-            self.prepared += 1
+        self.prepared.set()
 
     def detect_language(self, chunk: AudioChunk) -> tuple[Language | None, float]:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, Span
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile, FileIdentity, Span
 from stretto.contexts.core.errors import (
     AudioTooShort,
     Cancelled,
@@ -44,7 +45,8 @@ from stretto.contexts.core.transcript import (
 )
 from stretto.contexts.processing import chunk_processor
 from stretto.contexts.processing.model import CancelToken, ProcessingProgress
-from tests.fakes.audio import silence
+from stretto.contexts.processing.service import LARGE_BYTES
+from tests.fakes.audio import MemoryReader, silence
 from tests.fakes.engine import MemoryEngine
 from tests.fakes.transcript_store import MemoryTranscriptStore
 from tests.unit.processing.flow import (
@@ -56,6 +58,7 @@ from tests.unit.processing.flow import (
     an_engine,
 )
 
+SOON_S = 5.0
 FIND_OUT = TranscriptionOptions()
 
 
@@ -109,6 +112,44 @@ def test_what_is_known_is_recalled_without_looking_into_the_file(studio: Studio)
     assert studio.reader.probed == 1
     assert studio.transcribe(engine).id == first.id
     assert studio.reader.probed == 1
+
+
+def test_the_engine_gets_ready_while_the_file_is_opened(studio: Studio) -> None:
+    engine = an_engine()
+    studio.transcribe(engine)
+    assert engine.prepared.wait(SOON_S)
+
+
+def test_for_what_is_known_no_engine_gets_ready(studio: Studio) -> None:
+    studio.transcribe(an_engine())
+    engine = an_engine()
+    studio.transcribe(engine)
+    assert "prepare" not in {thread.name for thread in threading.enumerate()}
+    assert not engine.prepared.is_set()
+
+
+def test_for_a_large_file_the_engine_gets_ready_before_it_is_hashed(tmp_path: Path) -> None:
+    path = tmp_path / TALK.name
+    with path.open("wb") as file:
+        file.truncate(LARGE_BYTES)  # a hole, which takes no disk
+    engine = an_engine()
+
+    class Patient(MemoryReader):
+        def identify(self, path: Path) -> FileIdentity:
+            assert engine.prepared.wait(SOON_S)
+            return super().identify(path)
+
+    studio = Studio({TALK.name: a_talk()})
+    studio.reader = Patient({TALK.name: a_talk()}, block=SAMPLE_RATE_HZ)
+    studio.service(engine).process_file(path, ENGLISH)
+
+
+def test_an_engine_that_cannot_get_ready_is_asked_all_the_same(studio: Studio) -> None:
+    class Unready(MemoryEngine):
+        def prepare(self) -> None:
+            raise EngineUnavailable("It will say so when it is asked.")
+
+    assert studio.transcribe(Unready()).segments
 
 
 @pytest.mark.parametrize(("first", "then"), [(None, 0), (0, None), (0, 0)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,13 @@ from stretto.contexts.processing.adapters.whisper.beam_search import (
 from stretto.contexts.processing.adapters.whisper.decoder import Listening, Rows
 
 END, START, SILENCE, SIZE = 0, 8, 9, 10
+
+PAGE = resource.getpagesize()
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
 
 Opinion = Callable[[tuple[int, ...]], dict[int, float]]
 """The probabilities of the next token after the tokens said so far, the prompt left out."""
@@ -51,6 +60,17 @@ class TableDecoder:
         rows.lengths[: rows.count] += 1
         attention = [[np.full((1, 4), tokens[row], np.float32)] for row in range(rows.count)]
         return logits, attention
+
+
+def test_what_rows_have_not_said_takes_no_memory() -> None:
+    rows = Rows(layers=4, most=40, heads=6, depth=64, positions=400, tokens=SIZE)
+    before = resident_bytes()
+    for _ in range(4):
+        row = rows.open()
+        rows.keys[:, row, :, :50] = rows.values[:, row, :, :50] = 1.0
+    grown = resident_bytes() - before
+    assert rows.keys.nbytes + rows.values.nbytes > 190e6
+    assert grown < 4 * 2 * 24 * (50 * 256 + 2 * PAGE) + 4_000_000
 
 
 def window(number: int = 0, *, most: int = 20, forced: Sequence[int] | None = None) -> Window:

@@ -190,9 +190,8 @@ class NativeRuntime:
         return_large_blocks()
         _one_thread_for_each_product()
         weights = Weights(folder / "model.bin")
-        self._mel_bands = int(weights["encoder/conv1/weight"].shape[1])
-        tokens = int(weights["decoder/projection/weight"].shape[0])
-        self.multilingual = tokens >= MULTILINGUAL_TOKENS
+        _, self._mel_bands, _ = weights.shape("encoder/conv1/weight")
+        self.multilingual = weights.shape("decoder/projection/weight")[0] >= MULTILINGUAL_TOKENS
         pool = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         # Hearing takes as long as loading what speaks: whoever hears does not wait for it.
         self._speaking = pool.submit(_speaking, folder, weights)

@@ -61,8 +61,11 @@ class Encoded(Protocol):
 class Runtime(Protocol):
     """One loaded model. Methods are safe to call from many threads at once."""
 
-    vocabulary: Vocabulary
     multilingual: bool
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokens of the model."""
 
     @property
     def second_pass(self) -> tuple[tuple[float, bool], ...]:

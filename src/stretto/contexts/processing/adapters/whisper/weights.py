@@ -58,9 +58,14 @@ class Weights(Mapping[str, npt.NDArray[np.generic]]):
 
         Raises EngineUnavailable for a variable that the file does not have.
         """
+        self.shape(name)
+        return self._floats(name, slice(None))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Raises EngineUnavailable for a variable that the file does not have."""
         if name not in self._offsets:
             raise self._unreadable(f"it lacks {name}")
-        return self._floats(name, slice(None))
+        return self._offsets[name][1]
 
     def blocks(self, name: str) -> Iterator[Array]:
         """The same, some rows at a time: of the largest ones a copy is too much to hold."""
