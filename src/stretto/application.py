@@ -21,6 +21,7 @@ from stretto.contexts.processing.service import ProcessingService
 
 if TYPE_CHECKING:
     from stretto.contexts.caching.management import CacheManagement
+    from stretto.contexts.queue.dispatcher import Source
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
     from stretto.contexts.queue.worker import Worker
@@ -56,7 +57,12 @@ class Queueing(Protocol):
     def made(self) -> EmbeddedQueue: ...
 
     def worker(
-        self, *, concurrency: int, queues: tuple[JobPriority, ...], stuck: Callable[[], None]
+        self,
+        *,
+        concurrency: int,
+        queues: tuple[JobPriority, ...],
+        stuck: Callable[[], None],
+        source: Source | None,
     ) -> Worker: ...
 
     def close(self) -> None: ...
@@ -266,9 +272,12 @@ class Application:
         concurrency: int,
         queues: tuple[JobPriority, ...],
         stuck: Callable[[], None] = lambda: None,
+        source: Source | None = None,
     ) -> Worker:
-        """Hands for the jobs of everybody; ``run`` it."""
-        return self.queueing.worker(concurrency=concurrency, queues=queues, stuck=stuck)
+        """Hands for the jobs of everybody, or those of ``source``; ``run`` it."""
+        return self.queueing.worker(
+            concurrency=concurrency, queues=queues, stuck=stuck, source=source
+        )
 
     def _options(self, language: str | Language | None, prompt: str) -> TranscriptionOptions:
         return options_from(language=language or self.language, prompt=prompt)

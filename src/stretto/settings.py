@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stretto import settings_cdn as cdn
+from stretto import settings_celery as celery
 from stretto import settings_remote as remote
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
@@ -187,6 +188,7 @@ class Settings:
         *(1, 3600),
         unit="seconds",
     )
+    broker_url: str = celery.BROKER_URL
     offline: bool = field(
         default=False,
         metadata=about(

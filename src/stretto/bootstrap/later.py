@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from stretto.contexts.processing.model import CancelToken, Samples
     from stretto.contexts.processing.ports import AudioStream, SpeechDetector
     from stretto.contexts.processing.service import ProcessingService
+    from stretto.contexts.queue.dispatcher import Source
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
-    from stretto.contexts.queue.ports import Bell
     from stretto.contexts.queue.worker import Worker
     from stretto.settings import Settings
 
@@ -134,7 +134,7 @@ class LaterQueue:
         self._with_engine = with_engine
         self._wrote = wrote
         self._made: EmbeddedQueue | None = None
-        self._bell: Bell | None = None
+        self._endings: list[Callable[[], None]] = []
         self._lock = Lock()
 
     def made(self) -> EmbeddedQueue:
@@ -152,23 +152,30 @@ class LaterQueue:
             return self._made
 
     def worker(
-        self, *, concurrency: int, queues: tuple[JobPriority, ...], stuck: Callable[[], None]
+        self,
+        *,
+        concurrency: int,
+        queues: tuple[JobPriority, ...],
+        stuck: Callable[[], None],
+        source: Source | None,
     ) -> Worker:
         from stretto.bootstrap.queueing import build_queue, build_worker, listening_bell
 
-        self._bell = listening_bell(self._settings)
+        bell = None if source else listening_bell(self._settings)
         service = build_queue(
             self._settings,
             self._database,
             publish=self._events.publish,
-            bell=self._bell,
+            bell=bell,
             wrote=self._wrote,
         )
+        self._endings += [service.dispatcher.bell.close, service.close]
         return build_worker(
             self._settings,
             self._database,
             service,
             self._workshop(),
+            source=source,
             concurrency=concurrency,
             queues=queues,
             stuck=stuck,
@@ -177,8 +184,9 @@ class LaterQueue:
     def close(self) -> None:
         if self._made is not None:
             self._made.close()
-        if self._bell is not None:
-            self._bell.close()
+            self._made.service.close()
+        for end in self._endings:
+            end()
 
     def _workshop(self) -> FileWorkshop:
         from stretto.bootstrap.queueing import FileWorkshop

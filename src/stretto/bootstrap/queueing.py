@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from stretto.bootstrap.broker import summons_of
 from stretto.bootstrap.clock import now
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.transcript import Transcript
@@ -63,9 +64,20 @@ def build_queue(
 ) -> QueueService:
     """The queue of the database; ``wrote`` hears that there may be events to deliver."""
     jobs = jobs_of(database, wrote=wrote)
+    summons = summons_of(settings)
     dispatcher = JobDispatcher(
-        jobs=jobs, bell=bell or LocalBell(), publish=publish, terms=terms_of(settings)
+        jobs=jobs,
+        bell=bell or LocalBell(),
+        publish=publish,
+        summon=summons.call if summons else lambda _: None,
+        terms=terms_of(settings),
     )
+
+    def shut_down() -> None:
+        close()
+        if summons:
+            summons.close()
+
     return QueueService(
         dispatcher=dispatcher,
         listed=jobs,
@@ -74,7 +86,7 @@ def build_queue(
         dead_letters=DeadLetterHandler(dispatcher=dispatcher, listed=jobs),
         clock=now,
         identity=identity_of,
-        close=close,
+        close=shut_down,
     )
 
 

@@ -12,6 +12,7 @@ StrettoError
 │   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
 ├── Unavailable               this machine cannot do it now                   (a retry may help)
 │   ├── EngineUnavailable · StorageFull
+│   ├── BrokerUnavailable                                                     (retry later)
 │   ├── StorageUnavailable
 │   │   └── StorageBusy                                                       (retry soon)
 │   ├── CDNUnavailable                                                        (retry later)
@@ -140,6 +141,10 @@ class EngineUnavailable(Unavailable):
     """The engine cannot run on this machine."""
 
     retryable = False
+
+
+class BrokerUnavailable(Unavailable):
+    """The broker cannot be reached. Jobs are accepted; workers are called when it is back."""
 
 
 class StorageUnavailable(Unavailable):

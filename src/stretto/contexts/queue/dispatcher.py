@@ -29,11 +29,13 @@ Decide = Callable[[Job, Moment], Change | None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDispatcher:
     """The queue for all who change something in it: what is committed is published, and workers
-    are woken up for what is ready."""
+    are woken up for what is ready: those that listen to ``bell``, and those that ``summon`` calls
+    from elsewhere for one job."""
 
     jobs: JobQueue
     bell: Bell
     publish: Publish
+    summon: Callable[[Job], None] = lambda _: None
     terms: LeaseTerms = field(default_factory=LeaseTerms)
 
     def accept(self, submission: Submission) -> Job:
@@ -61,6 +63,7 @@ class JobDispatcher:
             self.publish(event)
         if change.events and change.job.status is JobStatus.QUEUED:
             self.bell.ring()
+            self.summon(change.job)
         return change.job
 
 

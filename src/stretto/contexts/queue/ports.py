@@ -131,6 +131,29 @@ class Bell(Protocol):
     def close(self) -> None: ...
 
 
+class Messages(Protocol):
+    """A broker's queues, one for each priority. Each message calls one hand; whoever gets it asks
+    the database what to do. All methods raise BrokerUnavailable, soon."""
+
+    @property
+    def place(self) -> str:
+        """Where the broker is, without its password."""
+
+    def send(self, job_id: JobId, priority: JobPriority) -> None: ...
+
+    def count(self, priority: JobPriority) -> int:
+        """How many wait for a worker to fetch them."""
+
+    def close(self) -> None: ...
+
+
+class ReadyJobs(Protocol):
+    """Jobs that could be claimed."""
+
+    def ready(self, queue: JobPriority, *, limit: int) -> tuple[JobId, ...]:
+        """The one that is ready longest first. Raises StorageUnavailable."""
+
+
 class Task(Protocol):
     """Work on one job."""
 

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
     by a signal handler. ``stuck`` is called by the watchdog, from another thread, when the worker
-    has not come round for a minute."""
+    has not come round for a minute, ``finished`` when it is done with a job, as ever it ended."""
 
     node: WorkerNode
     source: Source
@@ -53,6 +53,7 @@ class Worker:
     longest_pause_s: float = LONGEST_PAUSE_S
     stuck_s: float = STUCK_S
     stuck: Callable[[], None] = lambda: None
+    finished: Callable[[Job], None] = lambda _: None
     _leaving: bool = False
     _abandoned: bool = False
     _came_round: float = 0.0
@@ -166,6 +167,7 @@ class Worker:
             with self._lock:
                 del self._hands[one]
             one.hand_back()
+            self.finished(job)
             self._pause_s = self.longest_pause_s
 
     def _work(self, one: RunningJob) -> None:
@@ -174,6 +176,7 @@ class Worker:
         finally:
             with self._lock:
                 del self._hands[one]
+            self.finished(one.job)
             self.dispatcher.bell.ring()
 
     def _wait(self) -> None:

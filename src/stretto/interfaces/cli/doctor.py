@@ -27,12 +27,14 @@ def run_doctor(
     cache: Mapping[str, Callable[[], LevelStatus]],
     as_json: bool,
     service: Callable[[], str] | None = None,
+    broker: Callable[[], str] | None = None,
 ) -> int:
     """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
     checks = (
         *examine(settings, library),
         *([guarded("service", lambda: check_service(service))] if service else ()),
         guarded("database", lambda: check_database(database)),
+        *([guarded("broker", lambda: check_broker(broker))] if broker else ()),
         *(
             guarded(f"cache {name}", partial(check_level, name, look))
             for name, look in cache.items()
@@ -85,6 +87,21 @@ def check_database(look: Callable[[], str]) -> Check:
         return Check(name="database", state=CheckState.OK, found=look())
     except StrettoError as error:
         return Check(name="database", state=CheckState.BROKEN, found=error.message)
+
+
+def check_broker(look: Callable[[], str]) -> Check:
+    """``look`` asks the broker of a fleet; jobs are accepted without it."""
+    try:
+        return Check(name="broker", state=CheckState.OK, found=look(), needed=False)
+    except StrettoError as error:
+        advice = "Jobs are accepted; workers are called for them when it is back."
+        return Check(
+            name="broker",
+            state=CheckState.BROKEN,
+            found=error.message,
+            advice=advice,
+            needed=False,
+        )
 
 
 def check_level(name: str, look: Callable[[], LevelStatus]) -> Check:

@@ -152,6 +152,7 @@ def transcribe(
 def doctor(as_json: Json = False) -> None:
     """Say what works on this machine, and what to do about the rest."""
     from stretto.bootstrap import build_model_library, load_settings, look_at_database
+    from stretto.bootstrap.broker import look_at_broker
     from stretto.bootstrap.caching import look_at_cache
     from stretto.bootstrap.remote import look_at_service
     from stretto.interfaces.cli.doctor import run_doctor
@@ -164,7 +165,13 @@ def doctor(as_json: Json = False) -> None:
 
     cache, service = look_at_cache(settings), look_at_service(settings)
     code = run_doctor(
-        settings, library, database=database, cache=cache, service=service, as_json=as_json
+        settings,
+        library,
+        database=database,
+        cache=cache,
+        service=service,
+        broker=look_at_broker(settings),
+        as_json=as_json,
     )
     raise typer.Exit(code)
 

@@ -1,0 +1,137 @@
+"""The fleet's Celery: what its messages are, where they go, and how a broker is asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.exceptions import ChannelError, KombuError
+
+from stretto.contexts.core.errors import BrokerUnavailable
+from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.queue.model import JobPriority
+
+TASK: Final = "stretto.work"
+QUEUES: Final = {priority: f"stretto.{priority}" for priority in JobPriority}
+
+REDIS_PRIORITIES: Final = {JobPriority.HIGH: 0, JobPriority.MEDIUM: 3, JobPriority.LOW: 6}
+"""0 is the highest. A worker empties each step over all its queues before the next one."""
+
+AMQP_PRIORITIES: Final = {JobPriority.HIGH: 9, JobPriority.MEDIUM: 5, JobPriority.LOW: 1}
+"""9 is the highest."""
+
+ANSWER_S: Final = 2.0
+"""So long a broker may take for one step, when somebody waits who submits a job."""
+
+HEARTBEAT_S: Final = 5
+START_S: Final = 60.0
+"""So long a child may take to open its database on a busy machine."""
+
+RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+"""The connection may be one that the broker closed since."""
+
+REDIS_OPTIONS: Final = {
+    "socket_connect_timeout": ANSWER_S,
+    "socket_keepalive": True,
+    "health_check_interval": HEARTBEAT_S,
+    "queue_order_strategy": "priority",
+}
+
+
+def is_redis(url: str) -> bool:
+    return url.startswith("redis")
+
+
+def an_app(url: str, *, modules: tuple[str, ...] = (), pool: str = "prefork") -> Celery:
+    """Celery set up for messages that are only calls: JSON alone, acknowledged when a hand is
+    there, fetched one at a time, without results; children are spawned, never forked."""
+    app = Celery("stretto", broker=url, include=modules, set_as_current=False)
+    exchange = Exchange("stretto", type="direct")
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_accept_content=["json"],
+        task_queues=[Queue(name, exchange, routing_key=name) for name in QUEUES.values()],
+        task_default_queue=QUEUES[JobPriority.MEDIUM],
+        task_default_exchange="stretto",
+        task_default_routing_key=QUEUES[JobPriority.MEDIUM],
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=is_redis(url),
+        worker_pool=pool,
+        worker_pool_start_method="spawn",
+        worker_send_task_events=True,
+        worker_concurrency=1,
+        worker_proc_alive_timeout=START_S,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_timeout=ANSWER_S,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=2 * HEARTBEAT_S,
+        broker_transport_options=REDIS_OPTIONS if is_redis(url) else {},
+    )
+    return app
+
+
+class CeleryMessages:
+    """Satisfies the port Messages, for Redis and for RabbitMQ; connects when it is used."""
+
+    def __init__(self, url: str) -> None:
+        self._app = an_app(url)
+        self._priorities = REDIS_PRIORITIES if is_redis(url) else AMQP_PRIORITIES
+        # Unlike a worker, whoever sends does not wait for messages, so that silence is trouble.
+        timeout = ("socket_timeout",) if is_redis(url) else ("read_timeout", "write_timeout")
+        self._app.conf.broker_transport_options |= dict.fromkeys(timeout, ANSWER_S)
+
+    @property
+    def place(self) -> str:
+        """The address, without the password."""
+        return str(self._app.connection_for_write().as_uri())
+
+    def send(self, job_id: JobId, priority: JobPriority) -> None:
+        with self._unavailable():
+            self._app.send_task(
+                TASK,
+                args=[str(job_id)],
+                queue=QUEUES[priority],
+                priority=self._priorities[priority],
+                retry=True,
+                retry_policy=RETRY_ONCE,
+            )
+
+    def count(self, priority: JobPriority) -> int:
+        with self._unavailable(), self._app.connection_for_write() as connection:
+            try:
+                found = connection.default_channel.queue_declare(QUEUES[priority], passive=True)
+            except ChannelError:  # nobody has sent or fetched anything yet
+                return 0
+            except connection.channel_errors:
+                return 0
+        return int(found.message_count)
+
+    def close(self) -> None:
+        self._app.close()
+        self._app.pool.force_close_all()
+
+    @contextmanager
+    def _unavailable(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except _troubles() as trouble:
+            said = type(trouble).__name__ if not str(trouble) else str(trouble)
+            raise BrokerUnavailable(
+                f"The broker {self.place} does not answer: {said.splitlines()[0][:200]}"
+            ) from trouble
+
+
+def _troubles() -> tuple[Any, ...]:
+    """What the libraries behind Celery raise; those of one that is not installed cannot happen."""
+    from amqp.exceptions import AMQPError
+    from redis.exceptions import RedisError
+
+    return (OSError, KombuError, AMQPError, RedisError)

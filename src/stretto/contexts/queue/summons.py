@@ -1,0 +1,114 @@
+"""Calls workers that wait at a broker: one message for each job that is ready, and another one when
+a message was lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from stretto.contexts.core.errors import BrokerUnavailable, StrettoError
+from stretto.contexts.queue.model import Job, JobPriority
+from stretto.contexts.queue.ports import Messages, ReadyJobs
+
+QUIET_S: Final = 5.0
+"""So long nobody who submits waits again for a broker that did not answer."""
+
+MOST_AT_ONCE: Final = 1000
+SILENT_S: Final = 30.0
+"""So long messages may wait while nobody here works, before something is wrong with the ears."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Summons:
+    """A message says nothing that the database does not say, so that one too many does nothing,
+    and one too few is made up for by whoever sweeps."""
+
+    messages: Messages
+    clock: Callable[[], float] = time.monotonic
+    _quiet_until: float = float("-inf")
+
+    def call(self, job: Job) -> None:
+        """Somebody for a job that was written a moment ago, if it is ready. Never raises: the job
+        is in the database, and without a broker it is called for later."""
+        if job.run_at.unix_s > job.updated_at.unix_s or self.clock() < self._quiet_until:
+            return
+        try:
+            self.messages.send(job.id, job.priority)
+        except BrokerUnavailable as trouble:
+            self._quiet_until = self.clock() + QUIET_S
+            logger.warning("The job %s is accepted; nobody was called yet: %s", job.id, trouble)
+
+    def call_again(self, ready: ReadyJobs, queues: Iterable[JobPriority]) -> int:
+        """Where fewer messages wait than jobs are ready, as many as are missing. Returns how many
+        that were. Raises BrokerUnavailable and StorageUnavailable."""
+        sent = 0
+        for queue in queues:
+            jobs = ready.ready(queue, limit=MOST_AT_ONCE)
+            missing = len(jobs) - self.messages.count(queue) if jobs else 0
+            for job_id in jobs[: max(0, missing)]:
+                self.messages.send(job_id, queue)
+                sent += 1
+        return sent
+
+    def are_waiting(self, queues: Iterable[JobPriority]) -> bool:
+        """Whether there are messages that no worker has fetched. Raises BrokerUnavailable."""
+        return any(self.messages.count(queue) for queue in queues)
+
+    def close(self) -> None:
+        self.messages.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class Caller:
+    """A thread beside the workers of a machine that calls again for what nobody was called for:
+    jobs whose message was lost, that are to be tried again by now, that were accepted without a
+    broker. ``stuck`` is called when messages wait, and this machine is ``idle``, for too long: then
+    it is connected and deaf."""
+
+    summons: Summons
+    ready: ReadyJobs
+    queues: tuple[JobPriority, ...]
+    every_s: float
+    idle: Callable[[], bool] = lambda: False
+    stuck: Callable[[], None] = lambda: None
+    silent_s: float = SILENT_S
+    clock: Callable[[], float] = time.monotonic
+    _deaf_since: float | None = None
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="caller", daemon=True).start()
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def look(self) -> None:
+        """One turn. Raises BrokerUnavailable and StorageUnavailable."""
+        try:
+            sent = self.summons.call_again(self.ready, self.queues)
+            waiting = self.summons.are_waiting(self.queues)
+        except StrettoError:
+            self._deaf_since = None
+            raise
+        if sent:
+            logger.info("Workers were called again for %d jobs.", sent)
+        self._deaf_since = (self._deaf_since or self.clock()) if waiting and self.idle() else None
+        if self._deaf_since is not None and self.clock() - self._deaf_since >= self.silent_s:
+            logger.error("Messages wait, and none has come here for %.0f s.", self.silent_s)
+            self.stuck()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self.every_s * random.uniform(0.5, 1.0)):  # noqa: S311 - spread
+            try:
+                self.look()
+            except StrettoError as trouble:
+                logger.warning("Nobody can be called again just now: %s", trouble)
+            except Exception:
+                logger.exception("Nobody can be called again just now.")
