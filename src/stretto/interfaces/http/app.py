@@ -31,7 +31,6 @@ ROUTERS: Final = (
     transcripts.router,
     uploads.router,
     operations.router,
-    files.router,
 )
 KEY: Final = {"Key": {"type": "http", "scheme": "bearer"}}
 
@@ -52,6 +51,7 @@ def create_app(server: Server) -> gate.Gate:
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/api/openapi.json", _described, include_in_schema=False)
+    app.include_router(files.router)
     for kind in (RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handled)
     require_policies(app.routes)

@@ -44,16 +44,16 @@ def index(request: Request, server: ServerOf, caller: Anybody) -> Response:
     return _answer(request, server.page, "index.html")
 
 
-@router.get("/page/{name:path}")
-def file(name: str, request: Request, server: ServerOf, caller: Anybody) -> Response:
-    """One of the files that it needs."""
-    return _answer(request, server.page, name)
-
-
 @router.get("/favicon.ico")
 def icon(request: Request, server: ServerOf, caller: Anybody) -> Response:
     """The picture beside its name."""
     return _answer(request, server.page, "icon.svg")
+
+
+@router.get("/{name:path}")
+def file(name: str, request: Request, server: ServerOf, caller: Anybody) -> Response:
+    """One of the files that it needs. The last of all routes: it takes every address."""
+    return _answer(request, server.page, name)
 
 
 def _answer(request: Request, folder: Path, name: str) -> Response:
