@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stretto import __version__
+from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.http import (
     errors,
     files,
@@ -52,7 +53,7 @@ def create_app(server: Server) -> gate.Gate:
         app.include_router(router)
     app.add_api_route("/api/openapi.json", _described, include_in_schema=False)
     app.include_router(files.router)
-    for kind in (RequestValidationError, HTTPException):
+    for kind in (StrettoError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handled)
     require_policies(app.routes)
     return gate.Gate(app, serving=server.serving, keeper=keeper)

@@ -130,6 +130,8 @@ def _with_ours(headers: list[Any], request_id: str) -> list[Any]:
 
 def translated(error: Exception) -> StrettoError:
     """What the framework found wrong with a request, as an error of ours."""
+    if isinstance(error, StrettoError):
+        return error
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = [str(part) for part in first["loc"] if part not in {"body", "query", "path"}]

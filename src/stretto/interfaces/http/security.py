@@ -30,7 +30,7 @@ class Policy:
     def __init__(self, needed: Scope | None) -> None:
         self.needed = needed
 
-    def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """Raises AccessKeyRefused and AccessDenied."""
         caller: Caller | None = request.scope["state"].get("caller")
         if self.needed is None:

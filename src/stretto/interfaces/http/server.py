@@ -128,7 +128,8 @@ def task_named(text: str) -> Task:
         raise InvalidOption(f"A task is {allowed}, not {text[:32]!r}.") from cause
 
 
-def server_of(request: Request) -> Server:
+async def server_of(request: Request) -> Server:
+    """What the application was made with."""
     server: Server = request.app.state.server
     return server
 

@@ -27,6 +27,7 @@ from stretto.interfaces.http.security import Reader, Writer
 from stretto.interfaces.http.server import Server, ServerOf
 
 MOST_VERSIONS: Final = 100
+MOST_EDIT_BYTES: Final = 8 << 20
 PLAYED_AS: Final = {
     ".mp3": "audio/mpeg",
     ".m4a": "audio/mp4",
@@ -108,6 +109,7 @@ def _whole(server: Server, summary: TranscriptSummary) -> Document:
     "/transcripts/{transcript_id}/edits",
     status_code=201,
     responses=schemas.answers(schemas.Transcript, 201),
+    max_body_size=MOST_EDIT_BYTES,
 )
 def edit(transcript_id: str, edits: schemas.Edits, server: ServerOf, caller: Writer) -> Response:
     """Change the text of segments. The old text stays, as the version before."""

@@ -32,7 +32,7 @@ PIECE: Final = "application/offset+octet-stream"
 router = APIRouter(prefix="/api/uploads", tags=["uploads"])
 
 
-def _speaks_tus(request: Request) -> None:
+async def _speaks_tus(request: Request) -> None:
     if request.headers.get("tus-resumable") != VERSION:
         raise HttpError(
             412,
