@@ -45,6 +45,7 @@ class Site:
     url: str
     serving: Serving
     bell: Bell
+    stop: Callable[[], None]
     clients: list[httpx2.Client] = field(default_factory=list)
 
     def client(self, key: str = "", **headers: str) -> httpx2.Client:
@@ -97,13 +98,17 @@ def site(
         thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listening]})
         thread.start()
         assert ready.wait(10)
-        found = Site(url=address_of(listening), serving=serving, bell=bell)
+
+        def stop() -> None:
+            uvicorn.should_exit = True
+
+        found = Site(url=address_of(listening), serving=serving, bell=bell, stop=stop)
         try:
             yield found
         finally:
             for client in found.clients:
                 client.close()
-            uvicorn.should_exit = True
+            stop()
             thread.join(20)
             serving.close()
     assert not thread.is_alive()
