@@ -222,7 +222,7 @@ def test_an_upload_is_forgotten_on_request_and_after_a_day(open_site: Site) -> N
     for path in incoming(open_site):
         if old.rsplit("/", 1)[1] in path.name:
             os.utime(path, (0, time.time() - 25 * 3600))
-    open_site.serving.tidy()
+    open_site.serving.keeper.tidy()
     assert client.head(old, headers=TUS).status_code == 404
     assert client.head(new, headers=TUS).status_code == 200
 
@@ -261,10 +261,10 @@ def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) ->
     answer = open_site.client().post("/api/jobs", files={"file": ("a.wav", content)})
     place = recordings(open_site) / "_" / hashlib.sha256(content).hexdigest()
     os.utime(place, (0, time.time() - 31 * 24 * 3600))
-    open_site.serving.tidy()
+    open_site.serving.keeper.tidy()
     assert place.exists(), "its job is still to be done"
     open_site.client().post(f"/api/jobs/{answer.json()['id']}/cancel")
-    open_site.serving.tidy()
+    open_site.serving.keeper.tidy()
     assert not place.exists()
     assert list(open_site.serving.recordings.settled_before(Timestamp(time.time()))) == []
 

@@ -23,6 +23,7 @@ from stretto.interfaces.http import (
     uploads,
 )
 from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.lingering import Lingering
 from stretto.interfaces.http.security import Anybody, Doorkeeper, require_policies
 from stretto.interfaces.http.server import Server
 
@@ -36,8 +37,16 @@ ROUTERS: Final = (
 KEY: Final = {"Key": {"type": "http", "scheme": "bearer"}}
 
 
-def create_app(server: Server) -> gate.Gate:
+def create_app(server: Server) -> Lingering:
     """The application for uvicorn. Raises RuntimeError when a route has no policy."""
+    keeper = Doorkeeper(server.serving)
+    return Lingering(
+        gate.Gate(create_routes(server, keeper), serving=server.serving, keeper=keeper)
+    )
+
+
+def create_routes(server: Server, keeper: Doorkeeper) -> FastAPI:
+    """All routes, without the gate. Raises RuntimeError when one of them has no policy."""
     app = FastAPI(
         title="Stretto",
         version=__version__,
@@ -47,7 +56,6 @@ def create_app(server: Server) -> gate.Gate:
         redoc_url=None,
         generate_unique_id_function=_name_of,
     )
-    keeper = Doorkeeper(server.serving)
     app.state.server, app.state.keeper = server, keeper
     for router in ROUTERS:
         app.include_router(router)
@@ -56,7 +64,7 @@ def create_app(server: Server) -> gate.Gate:
     for kind in (StrettoError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handled)
     require_policies(app.routes)
-    return gate.Gate(app, serving=server.serving, keeper=keeper)
+    return app
 
 
 def _name_of(route: APIRoute) -> str:

@@ -189,7 +189,6 @@ def delete(transcript_id: str, server: ServerOf, caller: Writer) -> Response:
     """Delete it with everything that came of it; with the last of a recording goes that too."""
     summary = server.summary(transcript_id, caller)
     server.serving.archive.delete(summary.id)
-    server.serving.forget_recording(summary.owner, summary.file_hash)
     return Response(status_code=204)
 
 

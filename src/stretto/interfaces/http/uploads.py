@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from stretto.bootstrap.serving import UNFINISHED_FOR_S
+from stretto.bootstrap.recordings import UNFINISHED_FOR_S
 from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import UnknownUpload
 from stretto.contexts.processing.recordings import Upload, UploadId
@@ -145,7 +145,7 @@ def drop(upload_id: str, server: ServerOf, caller: Writer, tus: Tus) -> Response
     upload = _found(server, caller, upload_id)
     server.serving.recordings.drop(upload.id)
     if upload.file_hash is not None:
-        server.serving.forget_recording(upload.owner, upload.file_hash)
+        server.serving.keeper.forget_of(upload.owner, upload.file_hash)
     return _tus(204)
 
 

@@ -123,7 +123,7 @@ class RecordingFiles:
         """The recording with these bytes that this owner handed in, by any of its names."""
         place = self._place(owner, file_hash.value)
         try:
-            paths = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            paths = sorted(place.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         except FileNotFoundError:
             return None
         for path in paths:
