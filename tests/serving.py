@@ -33,6 +33,7 @@ class Bell:
     """Counts how often somebody was told that there is something to do."""
 
     rings: int = 0
+    work: bool = False
 
     def ring(self) -> None:
         self.rings += 1

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,42 +13,18 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.e2e.program import command, environment
 from tests.e2e.recordings import word_error_rate
+from tests.e2e.serving import served
 from tests.mediagen import media, recorded_speech, silence, tone
 
 pytest.importorskip("fastapi")
 
 
-def served(home: Path, **variables: str) -> Iterator[str]:
-    """The address of a server that lives as long as it is asked for."""
-    process = subprocess.Popen(
-        command("serve", "--port", "0"),
-        stderr=subprocess.PIPE,
-        env={**environment(home), **variables},
-        encoding="utf-8",
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "listens at" in line, line + process.stderr.read()
-    said: list[str] = []
-    reading = threading.Thread(target=lambda: said.extend(process.stderr or ()))
-    reading.start()
-    try:
-        yield line.split()[-1]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(40)
-        reading.join(10)
-        process.stderr.close()
-    assert code == 0
-    assert "Traceback" not in "".join(said), "".join(said)
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("served") / "home"
-    yield from served(home, STRETTO_SERVE_UPLOAD_MB="8")
+    with served(home, STRETTO_SERVE_UPLOAD_MB="8") as found:
+        yield found.url
 
 
 @pytest.fixture

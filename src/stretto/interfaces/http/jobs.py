@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from stretto.contexts.core.access import Caller
+from stretto.contexts.core.access import Caller, Scope
 from stretto.contexts.core.errors import InvalidOption, JobNotInState, UnknownUpload
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.job import JobStatus
@@ -227,7 +227,7 @@ def dead_letter(job_id: str, server: ServerOf, caller: Reader) -> Response:
     job = server.job(job_id, caller)
     if job.status is not JobStatus.FAILED:
         raise JobNotInState(f"The job {job.id} is {job.status}; it was not given up.")
-    trace = job.error.trace if job.error else ""
+    trace = job.error.trace if job.error and Scope.ADMIN in caller.scopes else ""
     return answered({**documents.of_job(job), "trace": trace})
 
 

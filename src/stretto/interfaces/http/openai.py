@@ -10,14 +10,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from stretto.contexts.core.access import Caller
-from stretto.contexts.core.errors import StrettoError, UnknownModel
+from stretto.contexts.core.errors import StrettoError, Unavailable, UnknownModel
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.recognition import Task
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.queue.model import JobPriority
 from stretto.contexts.queue.service import error_of
 from stretto.interfaces.http import schemas
-from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.documents import answered, trouble_of
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import received_form
 from stretto.interfaces.http.openai_answers import Deltas, Document, sent, whole
@@ -110,6 +110,7 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
     asked = asked_of(form, translation=translation)
     options = server.options(caller, language=asked.language, prompt=asked.prompt, task=task.value)
     work = await run_in_threadpool(server.work, form.recording.path, options, asked.model)
+    await run_in_threadpool(_require_workers, server)
     job = await run_in_threadpool(server.submit, work, caller=caller, priority=JobPriority.HIGH)
     if asked.stream:
         return EventStream(sent(_streamed(server, job.id, asked)))
@@ -118,11 +119,17 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
     return await run_in_threadpool(whole, transcript, asked, translation=translation)
 
 
+def _require_workers(server: Server) -> None:
+    """Whoever waits for the text must not wait for ever. Raises Unavailable."""
+    if not server.hands.work and not server.serving.queue.nodes():
+        raise Unavailable("No worker is running. Start one: stretto worker")
+
+
 def _result(server: Server, job_id: JobId) -> Transcript:
     """Raises why there is none."""
     job = server.serving.queue.get(job_id)
     if (error := error_of(job)) is not None:
-        raise error
+        raise type(error)(trouble_of(job)) if job.error else error
     assert job.transcript_id is not None
     return server.serving.archive.get(job.transcript_id)
 

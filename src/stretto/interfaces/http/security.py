@@ -36,7 +36,8 @@ class Policy:
         if self.needed is None:
             return caller or Caller(scopes=frozenset())
         if caller is None:
-            raise AccessKeyRefused(
+            refusal: AccessKeyRefused | None = request.scope["state"].get("refusal")
+            raise refusal or AccessKeyRefused(
                 "A key is needed: send it as 'Authorization: Bearer ...'. An operator makes one "
                 "with: stretto keys create"
             )

@@ -36,7 +36,10 @@ LOCAL_ENGINE: Final = "whisper"
 
 
 class Hands(Protocol):
-    """Whoever works on jobs beside the server."""
+    """Whoever works on jobs beside the server; ``work`` says that there is somebody."""
+
+    @property
+    def work(self) -> bool: ...
 
     def ring(self) -> None:
         """There is something to do."""
