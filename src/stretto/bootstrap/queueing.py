@@ -39,6 +39,7 @@ from stretto.contexts.queue.worker import LONGEST_PAUSE_S, Worker
 
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
+    from stretto.bootstrap.text_log import TextLog
     from stretto.contexts.core.bus import Publish
     from stretto.contexts.core.identifiers import TranscriptId
     from stretto.contexts.processing.service import ProcessingService
@@ -200,9 +201,11 @@ class FileWorkshop:
         processing: ProcessingService,
         *,
         with_engine: Callable[[Settings], ProcessingService],
+        text: TextLog | None = None,
     ) -> None:
         self._settings = settings
         self._own = processing
+        self.text = text
         self._with_engine = with_engine
         self._others: OrderedDict[tuple[str, str], ProcessingService] = OrderedDict()
         self._lock = Lock()
@@ -245,6 +248,7 @@ class _FileTask:
         self._complete = complete
         self._cancel = CancelToken()
         self._kept = False
+        self._text = workshop.text.of(job) if workshop.text else None
 
     def run(self) -> None:
         self._cancel.raise_if_cancelled()
@@ -257,15 +261,18 @@ class _FileTask:
             self._job.work.options,
             cancel=self._cancel,
             progressed=self._heard,
+            heard=self._text.heard if self._text else None,
             keeping=self._keep,
         )
-        if not self._kept:  # it was known
+        if not self._kept:  # it was known, and so is its text
             self._complete(transcript.id, lambda: None)
 
     def stop(self) -> None:
         self._cancel.cancel()
 
     def _keep(self, transcript: Transcript, keep: Callable[[], None]) -> None:
+        if self._text:
+            self._text.write()
         self._complete(transcript.id, keep)
         self._kept = True
 

@@ -170,6 +170,7 @@ class WhisperEngine(WhisperIdentity):
             grain=Grain.WINDOW,
             engine=self.identity,
             options=options,
+            scope=options.scope,
             source=piece.source,
         )
 
