@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stretto import settings_cdn as cdn
+from stretto import settings_monitoring as monitoring
 from stretto import settings_remote as remote
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
@@ -187,6 +188,15 @@ class Settings:
         *(1, 3600),
         unit="seconds",
     )
+    metrics: bool = monitoring.METRICS
+    metrics_port: int = monitoring.METRICS_PORT
+    metrics_host: str = monitoring.METRICS_HOST
+    log_format: str = monitoring.LOG_FORMAT
+    alert_rules: str = monitoring.ALERT_RULES
+    alert_webhook_url: str = monitoring.ALERT_WEBHOOK_URL
+    alert_webhook_secret: str = monitoring.ALERT_WEBHOOK_SECRET
+    alert_smtp_url: str = monitoring.ALERT_SMTP_URL
+    alert_apprise_urls: str = monitoring.ALERT_APPRISE_URLS
     offline: bool = field(
         default=False,
         metadata=about(
