@@ -22,6 +22,8 @@ from stretto.contexts.processing.service import ProcessingService
 if TYPE_CHECKING:
     from stretto.contexts.caching.management import CacheManagement
     from stretto.contexts.queue.dispatcher import Source
+    from stretto.contexts.monitoring.feeding import HttpFeed
+    from stretto.contexts.monitoring.service import MonitoringService
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
     from stretto.contexts.queue.worker import Worker
@@ -66,6 +68,25 @@ class Queueing(Protocol):
         stuck: Callable[[], None],
         source: Source | None,
     ) -> Worker: ...
+
+    def close(self) -> None: ...
+
+
+class Monitored(Protocol):
+    """A process that is watched: what can be seen of all of them, and who counts answers."""
+
+    @property
+    def service(self) -> MonitoringService: ...
+
+    @property
+    def http(self) -> HttpFeed: ...
+
+
+class Watching(Protocol):
+    """Monitoring for those who may not need it."""
+
+    def start(self, role: str) -> Monitored | None:
+        """The process stays, as a ``worker`` or to ``serve``. None when nothing is measured."""
 
     def close(self) -> None: ...
 
@@ -166,6 +187,7 @@ class Application:
     release: Callable[[], None]
     engine: str
     model: str
+    monitoring: Watching
 
     @property
     def cache(self) -> CacheManagement:
@@ -288,6 +310,7 @@ class Application:
 
     def close(self) -> None:
         self.queueing.close()
+        self.monitoring.close()
         self.release()
         self.archive.close()
 

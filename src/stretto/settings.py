@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stretto import settings_cdn as cdn
 from stretto import settings_celery as celery
+from stretto import settings_monitoring as monitoring
 from stretto import settings_remote as remote
 from stretto import settings_server as server
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
@@ -190,6 +191,15 @@ class Settings:
         unit="seconds",
     )
     broker_url: str = celery.BROKER_URL
+    metrics: bool = monitoring.METRICS
+    metrics_port: int = monitoring.METRICS_PORT
+    metrics_host: str = monitoring.METRICS_HOST
+    log_format: str = monitoring.LOG_FORMAT
+    alert_rules: str = monitoring.ALERT_RULES
+    alert_webhook_url: str = monitoring.ALERT_WEBHOOK_URL
+    alert_webhook_secret: str = monitoring.ALERT_WEBHOOK_SECRET
+    alert_smtp_url: str = monitoring.ALERT_SMTP_URL
+    alert_apprise_urls: str = monitoring.ALERT_APPRISE_URLS
     offline: bool = field(
         default=False,
         metadata=about(

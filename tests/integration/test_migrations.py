@@ -20,6 +20,7 @@ from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.core.identifiers import JobId, TranscriptId
 from stretto.contexts.database.adapters import tables as database_tables
 from stretto.contexts.external.adapters import cdn_tables
+from stretto.contexts.monitoring.adapters import tables as monitoring_tables
 from stretto.contexts.processing.adapters import tables as processing_tables
 from stretto.contexts.queue.adapters import tables as queue_tables
 from stretto.contexts.queue.model import JobError
@@ -78,7 +79,10 @@ def test_everything_can_be_undone(engine: sa.Engine) -> None:
 
 def all_tables() -> sa.MetaData:
     metadata = sa.MetaData()
-    modules = (caching_tables, database_tables, cdn_tables, processing_tables, queue_tables)
+    modules = (
+        *(caching_tables, database_tables, cdn_tables, monitoring_tables),
+        *(processing_tables, queue_tables),
+    )
     for module in modules:
         for table in module.metadata.sorted_tables:
             copy = table.to_metadata(metadata)

@@ -30,9 +30,11 @@ from stretto.bootstrap.database import (
 from stretto.bootstrap.later import LaterCache, LaterDetector, LaterQueue, LaterReader
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
+from stretto.bootstrap.watching import LaterMonitoring, ways_of_telling
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
 from stretto.contexts.core.events import (
+    AlertsChanged,
     FileProcessingCompleted,
     JobCancelled,
     JobCompleted,
@@ -42,7 +44,7 @@ from stretto.contexts.core.events import (
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
-from stretto.contexts.database.outbox import OutboxRelay, Subscription
+from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
@@ -100,7 +102,11 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
     outbox = OutboxWriter(wrote=due.set)
-    caching = LaterCache(settings, database, events)
+    monitoring = LaterMonitoring(
+        settings, database, events, due=due, deliver=lambda: deliver(relay)
+    )
+    slow.counted = monitoring.slow_statement
+    caching = LaterCache(settings, database, events, observer=monitoring)
     cache = caching if use_cache else NoCache()
     relay = build_relay(settings, database, caching, due)
     archive = _archive(
@@ -109,7 +115,8 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     for end in ENDS_OF_WORK:
         events.subscribe(end, lambda _: deliver(relay))
     concurrency = ConcurrencyLimit(settings.concurrency)
-    services = RemoteServices(settings)
+    services = RemoteServices(settings, observer=monitoring)
+    monitoring.watch(services)
     processing = ProcessingService(
         reader=LaterReader(),
         detector=LaterDetector(),
@@ -146,6 +153,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         release=services.close,
         engine=settings.engine,
         model=settings.model,
+        monitoring=monitoring,
     )
 
 
@@ -243,14 +251,27 @@ def build_relay(
 
             keeper_of(settings, database).forget(event.event.file_hash)
 
+    def tell_people(way: str) -> Consumer:
+        def tell(event: OutboxEvent) -> None:
+            from stretto.bootstrap.monitoring import notify
+
+            notify(settings, way, event)
+
+        return tell
+
     consumers = {"cache": forget_answers, "cdn": purge_assets, "queue": forget_jobs}
     consumers["recordings"] = forget_recordings
+    ways = {f"alerts by {way}": tell_people(way) for way in ways_of_telling(settings)}
     return OutboxRelay(
         outbox=outbox,
         receipts=outbox,
         subscriptions=tuple(
             Subscription(name=name, kinds=(TranscriptDeleted,), consumer=consumer)
             for name, consumer in consumers.items()
+        )
+        + tuple(
+            Subscription(name=name, kinds=(AlertsChanged,), consumer=consumer)
+            for name, consumer in ways.items()
         ),
         clock=now,
         due=due,

@@ -49,10 +49,11 @@ def _declared_indexes(engine: sa.Engine) -> tuple[IndexDefinition, ...]:
     from stretto.contexts.database.adapters import tables as database
     from stretto.contexts.database.adapters.declared import declared_indexes
     from stretto.contexts.external.adapters import cdn_tables as cdn
+    from stretto.contexts.monitoring.adapters import tables as monitoring
     from stretto.contexts.processing.adapters import tables as processing
     from stretto.contexts.queue.adapters import tables as queue
 
-    contexts = (caching, database, cdn, processing, queue)
+    contexts = (caching, database, cdn, monitoring, processing, queue)
     declarations = tuple(context.metadata for context in contexts)
     return declared_indexes(declarations, engine.dialect)
 

@@ -42,6 +42,7 @@ from stretto.settings import Settings
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
     from stretto.contexts.caching.adapters.redis import RedisCacheStore
+    from stretto.contexts.caching.ports import Observer
 
 MEGABYTE = 1_000_000
 
@@ -56,7 +57,13 @@ class Caching:
     management: CacheManagement
 
 
-def build_caching(settings: Settings, database: Database, events: EventBus) -> Caching:
+def build_caching(
+    settings: Settings,
+    database: Database,
+    events: EventBus,
+    *,
+    observer: Observer | None = None,
+) -> Caching:
     """Opens nothing. Raises InvalidOption when Redis is set up and its package is missing."""
     policy = policy_of(settings)
     records = SqlInvalidationRecords(database)
@@ -79,6 +86,7 @@ def build_caching(settings: Settings, database: Database, events: EventBus) -> C
         publish=events.publish,
         policy=policy,
         tag=settings.cache_tag,
+        observer=observer,
     )
 
     def close() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
     from stretto.bootstrap.queueing import FileWorkshop
     from stretto.contexts.caching.management import CacheManagement
+    from stretto.contexts.caching.ports import Observer
     from stretto.contexts.core.audio import AudioFile, FileIdentity, Span
     from stretto.contexts.core.bus import EventBus
     from stretto.contexts.core.recognition import Recognition, RecognitionRequest
@@ -77,10 +78,18 @@ def _build_detector() -> SpeechDetector:
 class LaterCache:
     """A result cache."""
 
-    def __init__(self, settings: Settings, database: Database, events: EventBus) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        events: EventBus,
+        *,
+        observer: Observer | None = None,
+    ) -> None:
         self._settings = settings
         self._database = database
         self._events = events
+        self._observer = observer
         self._made: Caching | None = None
         self._lock = Lock()
 
@@ -91,7 +100,9 @@ class LaterCache:
                 if self._made is None:
                     from stretto.bootstrap.caching import build_caching
 
-                    self._made = build_caching(self._settings, self._database, self._events)
+                    self._made = build_caching(
+                        self._settings, self._database, self._events, observer=self._observer
+                    )
         return self._made
 
     def management(self) -> CacheManagement:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stretto.contexts.external.adapters.transport import ConnectionPoolManager
     from stretto.contexts.external.gateway import Gateway
     from stretto.contexts.external.model import ConnectionMetrics
-    from stretto.contexts.external.ports import PaceStore
+    from stretto.contexts.external.ports import Observer, PaceStore
     from stretto.contexts.external.transcription import RemoteTranscription
 
 INSTALL: Final = "Install it with: pip install 'stretto[remote]'"
@@ -104,8 +104,9 @@ def look_at_service(settings: Settings) -> Callable[[], str] | None:
 class RemoteServices:
     """Makes the client of a service by its name, and closes its connections in the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, observer: Observer | None = None) -> None:
         self._settings = settings
+        self._observer = observer
         self._transport: ConnectionPoolManager | None = None
         self._shared: RedisPaceStore | None = None
         self._gateways: dict[str, Gateway] = {}
@@ -132,7 +133,7 @@ class RemoteServices:
             authority=str(settings.remote_ca_file)
         )
         store = self._pace_store(service, key)
-        self._gateways[name] = _gateway(settings, service, self._transport, store)
+        self._gateways[name] = _gateway(settings, service, self._transport, store, self._observer)
         return RemoteTranscription(
             service=ServiceDescription(
                 name=name,
@@ -155,6 +156,11 @@ class RemoteServices:
         from stretto.contexts.external.model import ConnectionMetrics
 
         return self._transport.metrics if self._transport is not None else ConnectionMetrics()
+
+    @property
+    def breakers_open(self) -> int:
+        """How many services are left alone for a while."""
+        return sum(gateway.breaker.open for gateway in tuple(self._gateways.values()))
 
     def calm(self, name: str) -> bool:
         """Whether that engine was not told to slow down lately; a local one never is."""
@@ -181,12 +187,17 @@ class RemoteServices:
 
 
 def _gateway(
-    settings: Settings, service: Service, transport: ConnectionPoolManager, store: PaceStore
+    settings: Settings,
+    service: Service,
+    transport: ConnectionPoolManager,
+    store: PaceStore,
+    observer: Observer | None,
 ) -> Gateway:
     from stretto.contexts.external.breaker import CircuitBreaker
     from stretto.contexts.external.gateway import Gateway
     from stretto.contexts.external.model import Timeouts
     from stretto.contexts.external.pace import RateLimit
+    from stretto.contexts.external.ports import Unobserved
     from stretto.contexts.external.ratelimit import RateLimitHandler
 
     limit = RateLimit(
@@ -201,4 +212,5 @@ def _gateway(
         breaker=CircuitBreaker(clock=time.monotonic),
         timeouts=Timeouts(answer_s=float(settings.remote_answer_s)),
         deadline_s=float(settings.remote_deadline_s),
+        observer=observer or Unobserved(),
     )

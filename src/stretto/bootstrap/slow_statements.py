@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock, Timer
 from typing import Final
@@ -25,6 +26,7 @@ class SlowStatements:
     """
 
     def __init__(self, settings: Settings, *, every_s: float = KEPT_EVERY_S) -> None:
+        self.counted: Callable[[], None] = lambda: None
         self.runs = SlowRuns(settings.slow_query_ms, noted=self._noted)
         self._settings = settings
         self._every_s = every_s
@@ -41,6 +43,10 @@ class SlowStatements:
         self._keep()
 
     def _noted(self) -> None:
+        self.counted()
+        self._start()
+
+    def _start(self) -> None:
         with self._guard:
             if self._timer is not None or self._closed:
                 return
@@ -54,7 +60,7 @@ class SlowStatements:
         with self._guard:
             self._timer = None
         if self.runs.are_noted:  # noted meanwhile
-            self._noted()
+            self._start()
 
     def _keep(self) -> None:
         with self._keeping:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Final
 
 from stretto.contexts.caching.model import CacheEntry, CacheKey, CacheLevel
-from stretto.contexts.caching.ports import CacheStore
+from stretto.contexts.caching.ports import CacheStore, Observer, Unobserved
 from stretto.contexts.core.identifiers import Timestamp
 
 SECONDS_BETWEEN_COMPLAINTS: Final = 60.0
@@ -46,10 +46,13 @@ class Complaints:
 class QuietLevel:
     """A level that never raises: whatever goes wrong in it is a miss, and a line in the log."""
 
-    def __init__(self, level: Level, complaints: Complaints) -> None:
+    def __init__(
+        self, level: Level, complaints: Complaints, observer: Observer | None = None
+    ) -> None:
         self.level = level.level
         self._store = level.store
         self._complaints = complaints
+        self._observer = observer or Unobserved()
 
     def get(self, key: CacheKey) -> CacheEntry | None:
         try:
@@ -74,4 +77,5 @@ class QuietLevel:
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
+        self._observer.troubled(self.level)
         self._complaints.add(f"Cache level {self.level}", error)

@@ -20,7 +20,7 @@ from stretto.contexts.caching.model import (
     CachePolicy,
     Origin,
 )
-from stretto.contexts.caching.ports import Cancel, Codec
+from stretto.contexts.caching.ports import Cancel, Codec, Observer, Unobserved
 from stretto.contexts.caching.usage import UseLog
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.events import CacheEntryCreated
@@ -52,9 +52,10 @@ class MultiLevelCache:
         policy: CachePolicy | None = None,
         addresser: ContentAddresser | None = None,
         tag: str = "",
+        observer: Observer | None = None,
     ) -> None:
         self._complaints = Complaints(now)
-        self._levels = tuple(QuietLevel(level, self._complaints) for level in levels)
+        self._levels = tuple(QuietLevel(level, self._complaints, observer) for level in levels)
         self._codec = codec
         self._log = log
         self._uses = uses
@@ -64,6 +65,7 @@ class MultiLevelCache:
         self._policy = policy or CachePolicy()
         self._addresser = addresser or ContentAddresser()
         self._tag = tag
+        self._observer = observer or Unobserved()
         self._begun = _Begun()
 
     def find(self, request: RecognitionRequest) -> Recognition | None:
@@ -77,9 +79,11 @@ class MultiLevelCache:
         if found is None:
             self._begun.note(key, self._log.number)
             self._uses.miss(request.engine.engine)
+            self._observer.looked_up("", 0, 0.0)
             return CacheHitResult(key=key)
         level, entry, recognition = found
         self._uses.hit(level, entry)
+        self._observer.looked_up(level, len(entry.value), entry.speech_s)
         return CacheHitResult(
             key=key,
             level=level,

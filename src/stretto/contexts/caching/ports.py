@@ -92,6 +92,26 @@ class Cancel(Protocol):
         """Sleep, but wake up for a cancel; returns whether it came."""
 
 
+class Observer(Protocol):
+    """Hears how the cache does. Must be quick and must not raise."""
+
+    def looked_up(self, level: str, size_bytes: int, speech_s: float) -> None:
+        """``level`` had the answer; empty when none had it."""
+
+    def troubled(self, level: str) -> None:
+        """A call to the level came to nothing."""
+
+
+class Unobserved:
+    """Nobody wants to know."""
+
+    def looked_up(self, level: str, size_bytes: int, speech_s: float) -> None:
+        pass
+
+    def troubled(self, level: str) -> None:
+        pass
+
+
 class Codec(Protocol):
     """Makes bytes of answers and answers of bytes."""
 

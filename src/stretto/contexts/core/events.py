@@ -149,11 +149,14 @@ class JobQueued(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStarted(DomainEvent):
-    """``worker`` took it up; ``attempt`` counts how often one did, from 1."""
+    """``worker`` took it up; ``attempt`` counts how often one did, from 1. It had been ready for
+    ``waited_s``."""
 
     job_id: JobId
     worker: str
     attempt: int
+    priority: str = ""
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,3 +254,51 @@ class AssetPurged(DomainEvent):
     transcript_id: TranscriptId
     kind: str
     key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRecorded(DomainEvent):
+    """A series was written down for the last ten seconds: what a gauge was, how much a counter
+    grew, how many amounts a timer recorded; ``series`` is such as queue.depth{priority=high}."""
+
+    metric_name: str
+    series: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertTriggered(DomainEvent):
+    """A rule's condition holds, for as long as it asks for."""
+
+    alert_rule_id: str
+    severity: str
+    metric_value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertResolved(DomainEvent):
+    """It holds no more."""
+
+    alert_rule_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertNotice:
+    """One alert as people are told of it: that it began, or that it is over."""
+
+    rule: str
+    severity: str
+    firing: bool
+    value: float | None
+    threshold: float
+    summary: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsChanged(DomainEvent):
+    """What people are to be told of a group of alerts, once for each way to tell them."""
+
+    group: str
+    alerts: tuple[AlertNotice, ...]

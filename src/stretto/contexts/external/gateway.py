@@ -24,7 +24,7 @@ from stretto.contexts.external.model import (
     Timeouts,
 )
 from stretto.contexts.external.parser import error_message
-from stretto.contexts.external.ports import Cancellation, Transport
+from stretto.contexts.external.ports import Cancellation, Observer, Transport, Unobserved
 from stretto.contexts.external.ratelimit import Permit, RateLimitHandler, TurnPassed
 from stretto.contexts.external.retrying import (
     RetryBudget,
@@ -77,6 +77,7 @@ class Gateway:
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
     uniform: Callable[[float, float], float] = field(default_factory=jitter)
+    observer: Observer = field(default_factory=Unobserved)
 
     def call(
         self,
@@ -110,11 +111,13 @@ class Gateway:
             if self.clock() + delay_s >= until:
                 raise result.error
             logger.info("%s: a call failed. %s", self.name, result.error.message)
+            self.observer.retried()
             if cancel.wait(delay_s):
                 raise Cancelled
 
     def _check_breaker(self) -> None:
         if not self.breaker.admits():
+            self.observer.called("not_made", 0.0)
             raise TransientEngineFailure(
                 f"{self.name} is in trouble and is left alone for some seconds. "
                 "Run the same command again later: finished work is kept."
@@ -159,9 +162,7 @@ class Gateway:
         permit: Permit,
     ) -> Answer | _Trouble:
         try:
-            response = self.transport.send(
-                request, timeouts=self.timeouts, until=until, cancel=cancel
-            )
+            response = self._send(request, until, cancel)
         except CallFailed as failure:
             kind = EngineFailure if failure.permanent else TransientEngineFailure
             unseen = failure.unseen and failure.phase is not Phase.CONNECTING
@@ -181,6 +182,20 @@ class Gateway:
             return _Trouble(error=error, again=True)
         self.limits.succeeded(permit)
         return answer
+
+    def _send(self, request: APIRequest, until: float, cancel: Cancellation) -> APIResponse:
+        began = self.clock()
+        try:
+            response = self.transport.send(
+                request, timeouts=self.timeouts, until=until, cancel=cancel
+            )
+        except CallFailed:
+            self.observer.called("failed", self.clock() - began)
+            raise
+        refused = "refused" if response.status < 500 else "failed"
+        outcome = {200: "ok", TOO_MANY: "too_many"}.get(response.status, refused)
+        self.observer.called(outcome, self.clock() - began)
+        return response
 
     def _too_many(self, response: APIResponse, permit: Permit) -> _Trouble:
         told_s = retry_after_s(response.headers, now_unix_s=self.wall_clock())

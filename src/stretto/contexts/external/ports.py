@@ -45,6 +45,26 @@ class Transport(Protocol):
         goes wrong, the first request will tell."""
 
 
+class Observer(Protocol):
+    """Hears of each attempt at a service. Must be quick and must not raise."""
+
+    def called(self, outcome: str, seconds: float) -> None:
+        """``outcome`` is ok, too_many, refused or failed, ``seconds`` how long the answer took; or
+        not_made, when a breaker kept the call from being made."""
+
+    def retried(self) -> None: ...
+
+
+class Unobserved:
+    """Nobody wants to know."""
+
+    def called(self, outcome: str, seconds: float) -> None:
+        pass
+
+    def retried(self) -> None:
+        pass
+
+
 class PaceStore(Protocol):
     """Keeps the pace of one service, for one process or for all that share it."""
 

@@ -55,7 +55,14 @@ def accepted(job: Job, now: Moment) -> Change:
 
 def claimed(job: Job, now: Moment, *, holder: str, lease: Lease) -> Change:
     taken = _moved(job, JobStatus.PROCESSING, now, fence=job.fence + 1, holder=holder, lease=lease)
-    started = JobStarted(at=now.at, job_id=job.id, worker=holder, attempt=taken.fence)
+    started = JobStarted(
+        at=now.at,
+        job_id=job.id,
+        worker=holder,
+        attempt=taken.fence,
+        priority=str(job.priority),
+        waited_s=max(0.0, now.at.unix_s - job.run_at.unix_s),
+    )
     return Change(taken, (started,))
 
 

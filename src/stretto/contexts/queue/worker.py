@@ -13,6 +13,7 @@ from typing import Final
 
 from stretto.contexts.core.errors import StrettoError, Unavailable
 from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.core.log_context import working_for
 from stretto.contexts.queue.caretaker import Caretaker
 from stretto.contexts.queue.dispatcher import JobDispatcher, Source
 from stretto.contexts.queue.model import Job, JobProgress, Look, WorkerNode, WorkerState
@@ -172,7 +173,8 @@ class Worker:
 
     def _work(self, one: RunningJob) -> None:
         try:
-            one.run()
+            with working_for(job=str(one.job.id)):
+                one.run()
         finally:
             with self._lock:
                 del self._hands[one]

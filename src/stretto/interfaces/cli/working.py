@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ def work(*, concurrency: int, queues: str) -> int:
     """The first SIGTERM or SIGINT lets it finish, the second one makes it leave at once. A worker
     that is stuck leaves with an exit code, for whoever started it to start another one."""
     from stretto.bootstrap import build, load_settings
+    from stretto.bootstrap.logs import follow, set_up_logging
 
     if not 1 <= concurrency <= 64:
         raise InvalidOption(f"--concurrency is a number from 1 to 64, not {concurrency}.")
@@ -25,10 +25,12 @@ def work(*, concurrency: int, queues: str) -> int:
     if not priorities:
         raise InvalidOption("--queues needs at least one of high, medium and low.")
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings)
     with build(settings) as application:
         worker = application.worker(concurrency=concurrency, queues=priorities, stuck=_stuck)
         worker.register()
+        follow(application.events)
+        application.monitoring.start("worker")
 
         def signalled(number: int, frame: FrameType | None) -> None:
             if worker.is_leaving:

@@ -1,0 +1,1 @@
+"""What is measured, kept as series, alerted on and shown."""

@@ -1,0 +1,1 @@
+"""The foreign libraries and systems that monitoring uses: files, databases, ways to tell people."""

@@ -1,0 +1,241 @@
+"""The dashboard: one definition of rows, charts and lines; the page's data and Grafana's JSON are
+made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.monitoring.aggregation import Figure, Measure, series_of
+from stretto.contexts.monitoring.definitions import BY_NAME
+from stretto.contexts.monitoring.frames import Frame
+from stretto.contexts.monitoring.prometheus import expression
+
+GRAFANA_SCHEMA: Final = 39
+_GRAFANA_UNITS: Final = {
+    "seconds": "s",
+    "bytes": "bytes",
+    "share": "percentunit",
+    "per second": "ops",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a chart."""
+
+    name: str
+    figure: Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    id: str
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    title: str
+    charts: tuple[Chart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    title: str
+    rows: tuple[Row, ...]
+
+
+def _one(
+    name: str, metric: str, measure: Measure, among: tuple[str, ...] = (), **where: str
+) -> Line:
+    """A line of the series with these labels; ``among`` names all values of that label."""
+    chosen = {label: tuple(words.split()) for label, words in where.items()}
+    whole = {next(iter(where)): among} if among else {}
+    return Line(name=name, figure=Figure(metric=metric, measure=measure, where=chosen, among=whole))
+
+
+def _each(metric: str, measure: Measure, label: str) -> tuple[Line, ...]:
+    """A line for each value of a label."""
+    return tuple(
+        _one(value, metric, measure, **{label: value}) for value in BY_NAME[metric].labels[label]
+    )
+
+
+def _percentiles(metric: str) -> tuple[Line, ...]:
+    return tuple(_one(m.value, metric, m) for m in (Measure.P50, Measure.P95, Measure.P99))
+
+
+_LOOKUPS: Final = BY_NAME["cache.lookups"].labels["level"]
+_MADE: Final = ("ok", "too_many", "refused", "failed")
+_LAST, _RATE, _SHARE = Measure.LAST, Measure.RATE, Measure.SHARE
+
+
+def _chart(title: str, unit: str, *lines: Line) -> Chart:
+    return Chart(id=title.lower().replace(" ", "-"), title=title, unit=unit, lines=lines)
+
+
+DASHBOARD: Final = Dashboard(
+    title="Stretto",
+    rows=(
+        Row(title="Queue", charts=(
+            _chart("Waiting jobs", "jobs", *_each("queue.depth", _LAST, "priority")),
+            _chart("Oldest waiting job", "seconds", *_each("queue.oldest", _LAST, "priority")),
+            _chart("Jobs", "per second", *_each("queue.events", _RATE, "event")),
+            _chart("Wait until taken", "seconds", *_percentiles("queue.wait")),
+            _chart("Workers and running jobs", "count",
+                   _one("workers", "queue.workers", _LAST), _one("running", "queue.running", _LAST),
+                   _one("dead letters", "queue.dead_letters", _LAST)),
+        )),
+        Row(title="Processing", charts=(
+            _chart("Speed", "seconds of audio per second",
+                   _one("all chunks", "processing.audio", _RATE)),
+            _chart("Slowness", "seconds per second of audio",
+                   *_percentiles("processing.slowness")),
+            _chart("Duration of files", "seconds", *_percentiles("processing.duration")),
+            _chart("Chunks", "per second", *_each("processing.chunks", _RATE, "outcome")),
+            _chart("Chunks in flight", "chunks",
+                   _one("chunks", "processing.chunks_in_flight", _LAST)),
+        )),
+        Row(title="Cache", charts=(
+            _chart("Found in the cache", "share", *(
+                _one(level, "cache.lookups", _SHARE, _LOOKUPS, level=level)
+                for level in ("L1", "L2", "L3"))),
+            _chart("Speech not recognised again", "seconds per second",
+                   *_each("cache.saved", _RATE, "level")),
+            _chart("Trouble of levels", "per second", *_each("cache.trouble", _RATE, "level")),
+        )),
+        Row(title="Service", charts=(
+            _chart("Latency of the service", "seconds", *_percentiles("gateway.latency")),
+            _chart("Calls to the service", "per second",
+                   *_each("gateway.calls", _RATE, "outcome")),
+            _chart("Too many requests", "share",
+                   _one("429", "gateway.calls", _SHARE, _MADE, outcome="too_many")),
+        )),
+        Row(title="Server and database", charts=(
+            _chart("Requests", "per second", *_each("http.requests", _RATE, "status")),
+            _chart("Latency of answers", "seconds", *_percentiles("http.latency")),
+            _chart("Connections", "connections", *_each("database.connections", _LAST, "state")),
+            _chart("Slow statements", "per second", _one("slow", "database.slow", _RATE)),
+            _chart("Free disk", "share", _one("free", "machine.disk_free", _LAST)),
+        )),
+    ),
+)  # fmt: skip
+
+
+class DashboardGenerator:
+    """Makes a dashboard into what those can draw who show it."""
+
+    def __init__(self, dashboard: Dashboard = DASHBOARD) -> None:
+        self.dashboard = dashboard
+
+    def data(
+        self, frames: Sequence[Frame], *, step_s: int, start: Timestamp, end: Timestamp
+    ) -> dict[str, Any]:
+        """What a page draws: of each line a number or null for each step from ``start`` on."""
+        return {
+            "title": self.dashboard.title,
+            "start": start.unix_s,
+            "end": end.unix_s,
+            "step_s": step_s,
+            "rows": [
+                {
+                    "title": row.title,
+                    "charts": [
+                        {
+                            "id": chart.id,
+                            "title": chart.title,
+                            "unit": chart.unit,
+                            "lines": [
+                                {
+                                    "name": line.name,
+                                    "values": _values(line.figure, frames, step_s, start, end),
+                                }
+                                for line in chart.lines
+                            ],
+                        }
+                        for chart in row.charts
+                    ],
+                }
+                for row in self.dashboard.rows
+            ],
+        }
+
+    def grafana(self) -> dict[str, Any]:
+        """A dashboard for Grafana 10 and newer; it asks which Prometheus to use."""
+        panels: list[dict[str, Any]] = []
+        top = 0
+        for row in self.dashboard.rows:
+            panels.append(_heading(len(panels) + 1, row.title, top))
+            top += 1
+            for position, chart in enumerate(row.charts):
+                place = {"h": 8, "w": 8, "x": 8 * (position % 3), "y": top + 8 * (position // 3)}
+                panels.append(_panel(len(panels) + 1, chart, place))
+            top += 8 * -(-len(row.charts) // 3)
+        return {
+            "uid": "stretto",
+            "title": self.dashboard.title,
+            "tags": ["stretto"],
+            "schemaVersion": GRAFANA_SCHEMA,
+            "version": 1,
+            "editable": True,
+            "timezone": "browser",
+            "refresh": "10s",
+            "time": {"from": "now-1h", "to": "now"},
+            "templating": {
+                "list": [
+                    {
+                        "name": "datasource",
+                        "label": "Prometheus",
+                        "type": "datasource",
+                        "query": "prometheus",
+                    }
+                ]
+            },
+            "annotations": {"list": []},
+            "panels": panels,
+        }
+
+
+def _values(
+    figure: Figure, frames: Sequence[Frame], step_s: int, start: Timestamp, end: Timestamp
+) -> list[float | None]:
+    series = series_of(figure, frames, step_s=step_s, start=start, end=end)
+    return [None if value is None else float(f"{value:.6g}") for _, value in series.points]
+
+
+def _heading(number: int, title: str, top: int) -> dict[str, Any]:
+    place = {"h": 1, "w": 24, "x": 0, "y": top}
+    return {"id": number, "type": "row", "title": title, "gridPos": place, "panels": []}
+
+
+def _panel(number: int, chart: Chart, place: Mapping[str, int]) -> dict[str, Any]:
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    return {
+        "id": number,
+        "type": "timeseries",
+        "title": chart.title,
+        "gridPos": dict(place),
+        "datasource": source,
+        "fieldConfig": {
+            "defaults": {"unit": _GRAFANA_UNITS.get(chart.unit, "short"), "min": 0},
+            "overrides": [],
+        },
+        "options": {
+            "legend": {"displayMode": "list", "placement": "bottom"},
+            "tooltip": {"mode": "multi"},
+        },
+        "targets": [
+            {
+                "refId": chr(ord("A") + position),
+                "datasource": source,
+                "expr": expression(line.figure, window="$__rate_interval"),
+                "legendFormat": line.name,
+            }
+            for position, line in enumerate(chart.lines)
+        ],
+    }

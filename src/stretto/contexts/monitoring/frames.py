@@ -1,0 +1,90 @@
+"""Series as frames: what all series did in ten seconds, a minute, ten minutes, an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.monitoring.reading import Reading, in_a_row
+
+STEP_S: Final = 10
+STEPS: Final = {STEP_S: 2 * 3600, 60: 2 * 86_400, 600: 14 * 86_400, 3600: 400 * 86_400}
+"""How long the frames of each step are kept, in seconds: 15,216 frames at most in all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What was recorded in the ``step_s`` seconds from ``start`` on: how much counters and timers
+    grew, and what gauges were."""
+
+    step_s: int
+    start: Timestamp
+    reading: Reading
+
+
+class ProcessState(StrEnum):
+    RUNNING = "running"
+    LEFT = "left"
+    DIED = "died"
+    """Somebody found what it left, and no word of farewell."""
+
+    LOST = "lost"
+    """It has been silent for too long; it may still be there, on a machine out of reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessReport:
+    """One process: who it is, when it reported, and where its series stand."""
+
+    id: str
+    role: str
+    host: str
+    pid: int
+    at: Timestamp
+    reading: Reading
+    state: ProcessState = ProcessState.RUNNING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Where all series stood when the last frame was made: counters and timers of ``ended``
+    processes, and ``told``, those of all."""
+
+    ended: Reading = field(default_factory=Reading)
+    told: Reading = field(default_factory=Reading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What a tick makes of the reports: a frame, what is to be kept for the next one, the processes
+    that need not be remembered (``gone``), and those that are ``lost`` from now on."""
+
+    frame: Frame
+    kept: Kept
+    gone: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+def start_of(at: Timestamp, step_s: int) -> Timestamp:
+    """The beginning of the frame into which a moment falls."""
+    return Timestamp(at.unix_s // step_s * step_s)
+
+
+def rolled_up(frames: Iterable[Frame], step_s: int) -> list[Frame]:
+    """Frames of a finer step as frames of ``step_s``, in their order."""
+    groups: dict[float, list[Reading]] = {}
+    for frame in frames:
+        groups.setdefault(start_of(frame.start, step_s).unix_s, []).append(frame.reading)
+    return [
+        Frame(step_s=step_s, start=Timestamp(start), reading=in_a_row(group))
+        for start, group in sorted(groups.items())
+    ]
+
+
+def step_for(span_s: float, *, points: int) -> int:
+    """The finest step that gives at most ``points`` frames for ``span_s``, and is kept so long."""
+    fits = [step for step, kept_s in STEPS.items() if span_s / step <= points and span_s <= kept_s]
+    return min(fits, default=max(STEPS))
