@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from celery import Celery, current_app, signals
+from celery.concurrency import get_implementation
 
 from stretto.contexts.core.errors import InvalidOption, StrettoError
 from stretto.contexts.core.identifiers import JobId
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stretto.contexts.queue.summons import Caller
 
 TASK: Final = "stretto.work"
+POOLS: Final = frozenset({"prefork", "thread"})
 NOTHING: Final = "nothing to do"
 QUEUES: Final = "stretto_queues"
 """Under this name the children find in their configuration which queues the command line named."""
@@ -57,6 +59,7 @@ class FleetProcess:
         self._queues = EVERY_QUEUE
         self._concurrency = 1
         self._celery: Any = None
+        self._is_threaded = False
         self._told = 0
 
     def attach(self, app: Celery) -> None:
@@ -71,8 +74,8 @@ class FleetProcess:
             sent.connect(handler, weak=False)
 
     def work(self, job_id: str) -> str:
-        """The task: somebody is wanted for a job. Returns the id of the job that was worked on, this
-        one or a more urgent one. Raises InvalidIdentifier for what is no id."""
+        """The task: somebody is wanted for a job. Returns the id of the one that was worked on,
+        which is this or a more urgent one. Raises InvalidIdentifier for what is no id."""
         JobId.parse(job_id)
         job = self._made().answer()
         return str(job.id) if job else NOTHING
@@ -91,21 +94,18 @@ class FleetProcess:
         try:
             names = sender.app.amqp.queues.consume_from
             self._queues = tuple(sorted(self._wiring.queue_named(name) for name in names))
-            if sender.pool_cls not in {"prefork", "threads"}:
-                raise InvalidOption(f"The pool is prefork or threads, not {sender.pool_cls!s:.32}.")
-            if sender.pool_cls == "prefork" and sender.pool_start_method != "spawn":
+            pool = get_implementation(sender.pool_cls).__module__.rpartition(".")[2]
+            if pool not in POOLS:
+                raise InvalidOption("The pool is prefork or threads.")
+            if pool == "prefork" and sender.pool_start_method != "spawn":
                 raise InvalidOption(
                     "A process that has loaded an engine cannot be forked; leave out "
                     "--pool-start-method."
                 )
         except StrettoError as error:
             raise SystemExit(error.message) from error
-        self._celery = sender
+        self._celery, self._is_threaded = sender, pool == "thread"
         sender.app.conf[QUEUES] = [int(queue) for queue in self._queues]
-
-    @property
-    def _is_threaded(self) -> bool:
-        return bool(self._celery.pool_cls.__module__.endswith("thread"))
 
     def _begin(self, **_: Any) -> None:
         from celery.worker import state

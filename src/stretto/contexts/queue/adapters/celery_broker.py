@@ -35,6 +35,7 @@ RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, 
 
 REDIS_OPTIONS: Final = {
     "socket_connect_timeout": ANSWER_S,
+    "socket_timeout": 3.0 * HEARTBEAT_S,
     "socket_keepalive": True,
     "health_check_interval": HEARTBEAT_S,
     "queue_order_strategy": "priority",
