@@ -151,7 +151,7 @@ def test_the_doctor_counts_what_waits(home: Path, redis: RedisServer) -> None:
     messages.close()
     look = look_at_broker(Settings(home=home, broker_url=redis.url))
     assert look is not None
-    assert look() == f"redis://127.0.0.1:{redis.port}/0, 1 messages"
+    assert look() == f"redis://:**@127.0.0.1:{redis.port}/0, messages waiting: 1"
     assert look_at_broker(Settings(home=home)) is None
 
 
