@@ -13,6 +13,7 @@ import pytest
 from stretto.contexts.database.model import ConnectionString
 from tests.caches import RedisServer, redis_server
 from tests.library import engine, library
+from tests.rabbitmq import PROGRAM, RabbitServer, rabbit_server
 from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
 
 # How long an example takes says more about what else the machine does than about the program.
@@ -23,6 +24,8 @@ hypothesis.settings.load_profile("stretto")
 __all__ = ["engine", "library"]
 
 Place = Path | ConnectionString
+BROKERS = ("redis", "rabbitmq")
+"""Fixtures with a server that has nothing in the queues of the fleet."""
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +96,20 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """One server for all tests that only use it; each of them has keys of its own."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitServer]:
+    if not PROGRAM.exists():
+        pytest.skip("RabbitMQ is not installed: apt install rabbitmq-server")
+    with rabbit_server(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture
+def rabbitmq(shared_rabbitmq: RabbitServer) -> RabbitServer:
+    shared_rabbitmq.clear()
+    return shared_rabbitmq
 
 
 @pytest.fixture

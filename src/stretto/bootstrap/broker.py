@@ -33,7 +33,7 @@ def look_at_broker(settings: Settings) -> Callable[[], str] | None:
         messages = LaterMessages(settings.broker_url)
         try:
             waiting = sum(messages.count(priority) for priority in JobPriority)
-            return f"{messages.place}, {waiting} messages"
+            return f"{messages.place}, messages waiting: {waiting}"
         finally:
             messages.close()
 

@@ -11,9 +11,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from celery import Celery, current_app, signals
+from celery.concurrency import get_implementation
 
 from stretto.contexts.core.errors import InvalidOption, StrettoError
 from stretto.contexts.core.identifiers import JobId
@@ -24,12 +26,16 @@ if TYPE_CHECKING:
     from stretto.contexts.queue.summons import Caller
 
 TASK: Final = "stretto.work"
+POOLS: Final = frozenset({"prefork", "thread"})
 NOTHING: Final = "nothing to do"
 QUEUES: Final = "stretto_queues"
 """Under this name the children find in their configuration which queues the command line named."""
 
-LEAVE: Final = signal.SIGUSR1
+LEAVE: Final = signal.SIGUSR2
 """From the first process to its children: take nothing more, and finish within the grace."""
+
+HURRY_S: Final = 2.2
+"""So long the first process waits for children that hand back what they have."""
 
 LAST_S: Final = 3.0
 """So long Celery may take to end when nothing is worked on any more."""
@@ -57,6 +63,7 @@ class FleetProcess:
         self._queues = EVERY_QUEUE
         self._concurrency = 1
         self._celery: Any = None
+        self._is_threaded = self._is_child = False
         self._told = 0
 
     def attach(self, app: Celery) -> None:
@@ -71,9 +78,11 @@ class FleetProcess:
             sent.connect(handler, weak=False)
 
     def work(self, job_id: str) -> str:
-        """The task: somebody is wanted for a job. Returns the id of the job that was worked on, this
-        one or a more urgent one. Raises InvalidIdentifier for what is no id."""
+        """The task: somebody is wanted for a job. Returns the id of the one that was worked on,
+        which is this or a more urgent one. Raises InvalidIdentifier for what is no id."""
         JobId.parse(job_id)
+        if self._is_child:
+            self._listen()
         job = self._made().answer()
         return str(job.id) if job else NOTHING
 
@@ -91,25 +100,23 @@ class FleetProcess:
         try:
             names = sender.app.amqp.queues.consume_from
             self._queues = tuple(sorted(self._wiring.queue_named(name) for name in names))
-            if sender.pool_cls not in {"prefork", "threads"}:
-                raise InvalidOption(f"The pool is prefork or threads, not {sender.pool_cls!s:.32}.")
-            if sender.pool_cls == "prefork" and sender.pool_start_method != "spawn":
+            pool = get_implementation(sender.pool_cls).__module__.rpartition(".")[2]
+            if pool not in POOLS:
+                raise InvalidOption("The pool is prefork or threads.")
+            if pool == "prefork" and sender.pool_start_method != "spawn":
                 raise InvalidOption(
                     "A process that has loaded an engine cannot be forked; leave out "
                     "--pool-start-method."
                 )
         except StrettoError as error:
             raise SystemExit(error.message) from error
-        self._celery = sender
+        self._celery, self._is_threaded = sender, pool == "thread"
         sender.app.conf[QUEUES] = [int(queue) for queue in self._queues]
-
-    @property
-    def _is_threaded(self) -> bool:
-        return bool(self._celery.pool_cls.__module__.endswith("thread"))
 
     def _begin(self, **_: Any) -> None:
         from celery.worker import state
 
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))  # Ctrl-C is no other wish
         try:
             self._wiring.caller(self._queues, idle=lambda: not state.reserved_requests).start()
             if self._is_threaded:
@@ -121,9 +128,15 @@ class FleetProcess:
     def _begin_child(self, **_: Any) -> None:
         queues = current_app.conf.get(QUEUES) or EVERY_QUEUE
         self._queues = tuple(JobPriority(number) for number in queues)
+        self._is_child = True
+        self._listen()
+        self._made()
+
+    def _listen(self) -> None:
+        """Also before each job: after a child is begun, its pool takes the signals for itself. A
+        child that has nothing to hand back may go as the pool has it go."""
         signal.signal(LEAVE, lambda *_: self._leave(patiently=True))
         signal.signal(signal.SIGTERM, lambda *_: self._leave(patiently=False))
-        self._made()
 
     def _end_child(self, **_: Any) -> None:
         """A child that is not needed any more has nothing in its hands."""
@@ -139,10 +152,12 @@ class FleetProcess:
         if self._is_threaded:
             self._leave(patiently=patiently)
             return
-        for child in self._celery.pool.info["processes"]:
-            os.kill(child, LEAVE if patiently else signal.SIGTERM)
+        pool = getattr(self._celery, "pool", None)
+        for child in pool.info["processes"] if pool else ():
+            with suppress(ProcessLookupError):
+                os.kill(child, LEAVE if patiently else signal.SIGTERM)
         if not patiently:
-            _exit_after(LAST_S / 2)
+            _exit_after(HURRY_S)
 
     def _leave(self, *, patiently: bool) -> None:
         if self._worker is not None:

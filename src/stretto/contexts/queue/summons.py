@@ -44,6 +44,8 @@ class Summons:
         except BrokerUnavailable as trouble:
             self._quiet_until = self.clock() + QUIET_S
             logger.warning("The job %s is accepted; nobody was called yet: %s", job.id, trouble)
+        except Exception:  # a bug; it is committed all the same
+            logger.exception("The job %s is accepted; nobody was called yet.", job.id)
 
     def call_again(self, ready: ReadyJobs, queues: Iterable[JobPriority]) -> int:
         """Where fewer messages wait than jobs are ready, as many as are missing. Returns how many

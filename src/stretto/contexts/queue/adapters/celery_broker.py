@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Final
 
 from celery import Celery
@@ -30,11 +31,13 @@ HEARTBEAT_S: Final = 5
 START_S: Final = 60.0
 """So long a child may take to open its database on a busy machine."""
 
+NOT_FOUND: Final = "404"
 RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """The connection may be one that the broker closed since."""
 
 REDIS_OPTIONS: Final = {
     "socket_connect_timeout": ANSWER_S,
+    "socket_timeout": 3.0 * HEARTBEAT_S,
     "socket_keepalive": True,
     "health_check_interval": HEARTBEAT_S,
     "queue_order_strategy": "priority",
@@ -58,7 +61,6 @@ def an_app(url: str, *, modules: tuple[str, ...] = (), pool: str = "prefork") ->
         task_default_queue=QUEUES[JobPriority.MEDIUM],
         task_default_exchange="stretto",
         task_default_routing_key=QUEUES[JobPriority.MEDIUM],
-        task_create_missing_queues=False,
         task_ignore_result=True,
         task_acks_late=False,
         worker_prefetch_multiplier=1,
@@ -84,20 +86,30 @@ class CeleryMessages:
     def __init__(self, url: str) -> None:
         self._app = an_app(url)
         self._priorities = REDIS_PRIORITIES if is_redis(url) else AMQP_PRIORITIES
-        # Unlike a worker, whoever sends does not wait for messages, so that silence is trouble.
+        # Unlike a worker, whoever sends does not wait for messages, so that silence is trouble; and
+        # nobody would send signs of life.
         timeout = ("socket_timeout",) if is_redis(url) else ("read_timeout", "write_timeout")
-        self._app.conf.broker_transport_options |= dict.fromkeys(timeout, ANSWER_S)
+        self._app.conf.broker_heartbeat = 0
+        self._app.conf.broker_transport_options = {
+            **self._app.conf.broker_transport_options,
+            **dict.fromkeys(timeout, ANSWER_S),
+            **RETRY_ONCE,
+        }
+        self._connection = self._app.connection_for_write()
+        self._producer = self._app.amqp.Producer(self._connection)
+        self._lock = Lock()
 
     @property
     def place(self) -> str:
         """The address, without the password."""
-        return str(self._app.connection_for_write().as_uri())
+        return str(self._connection.as_uri())
 
     def send(self, job_id: JobId, priority: JobPriority) -> None:
-        with self._unavailable():
+        with self._lock, self._unavailable():
             self._app.send_task(
                 TASK,
                 args=[str(job_id)],
+                producer=self._producer,
                 queue=QUEUES[priority],
                 priority=self._priorities[priority],
                 retry=True,
@@ -108,15 +120,16 @@ class CeleryMessages:
         with self._unavailable(), self._app.connection_for_write() as connection:
             try:
                 found = connection.default_channel.queue_declare(QUEUES[priority], passive=True)
-            except ChannelError:  # nobody has sent or fetched anything yet
-                return 0
-            except connection.channel_errors:
-                return 0
+            except ChannelError as error:
+                if str(error.reply_code) != NOT_FOUND:
+                    raise
+                return 0  # nobody has sent or fetched anything yet
         return int(found.message_count)
 
     def close(self) -> None:
-        self._app.close()
-        self._app.pool.force_close_all()
+        with self._lock:
+            self._connection.release()
+            self._app.close()
 
     @contextmanager
     def _unavailable(self) -> Generator[None, None, None]:

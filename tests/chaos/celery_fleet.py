@@ -1,0 +1,110 @@
+"""Celery workers that are called through a broker, killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stretto.bootstrap.database import build_database
+from stretto.bootstrap.queueing import build_queue
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
+from stretto.contexts.queue.model import FileWork, JobPriority
+from tests.chaos.fleet import ENGLISH, HOUSE, Fleet, until
+from tests.conftest import Place
+from tests.servers import settings_of
+
+SOON_S = 60.0
+
+
+@dataclass
+class CeleryFleet(Fleet):
+    """``pool`` and ``concurrency`` are those of each worker; their logs lie beside the ledger."""
+
+    broker: str = ""
+    pool: str = "threads"
+    queues: str = "stretto.high,stretto.medium,stretto.low"
+
+    def submit_as(self, priority: JobPriority, *names: str) -> list[JobId]:
+        works = [FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH) for name in names]
+        return [self.queue.submit(work, priority=priority).id for work in works]
+
+    def wait(self, seconds: float = SOON_S, meanwhile: Callable[[], None] = lambda: None) -> None:
+        until(self.are_over, seconds=seconds, meanwhile=meanwhile)
+
+    def wait_for_calls(self, count: int) -> None:
+        """Until the engine was called so often."""
+        until(lambda: sum(self.calls().values()) >= count, seconds=SOON_S, meanwhile=lambda: None)
+
+    def messages(self) -> CeleryMessages:
+        return CeleryMessages(self.broker)
+
+    def waiting(self) -> int:
+        """Messages at the broker."""
+        messages = self.messages()
+        try:
+            return sum(messages.count(priority) for priority in JobPriority)
+        finally:
+            messages.close()
+
+    def log(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.ledger.parent.glob("worker-*")))
+
+    def dismiss(self) -> None:
+        for worker in self.crew:
+            if worker.poll() is None:  # with its children
+                os.killpg(worker.pid, signal.SIGKILL)
+        super().dismiss()
+        self.queue.close()
+
+    def _started(self) -> subprocess.Popen[str]:
+        place = {"STRETTO_HOME": str(self.place)}
+        if not isinstance(self.place, Path):
+            place = {"STRETTO_HOME": "/nonexistent", "STRETTO_DATABASE_URL": self.place.url}
+        environment = {
+            **os.environ,
+            **place,
+            "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}",
+            "STRETTO_BROKER_URL": self.broker,
+            "STRETTO_QUEUE_LEASE_S": str(self.lease_s),
+            "STRETTO_TEST_LEDGER": str(self.ledger),
+            "STRETTO_TEST_CHUNK_S": str(self.chunk_s),
+        }
+        number = len(list(self.ledger.parent.glob("worker-*")))
+        options = ("-Q", self.queues, "-P", self.pool, "-c", str(self.concurrency))
+        own = ("-n", f"worker-{number}@%h", "-l", "INFO", "--without-mingle", "--without-gossip")
+        with (self.ledger.parent / f"worker-{number}.log").open("w") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.celery_worker", *options, *own],
+                cwd=HOUSE,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+
+
+@contextmanager
+def celery_fleet(place: Place, folder: Path, broker: str, **given: object) -> Iterator[CeleryFleet]:
+    """One worker in a pool of threads, two jobs at once, unless ``given`` says otherwise."""
+    options = {"count": 1, "broker": broker, **given}
+    settings = settings_of(place, queue_lease_s=options.get("lease_s", 1), broker_url=broker)
+    database = build_database(settings)
+    queue = build_queue(settings, database, publish=EventBus().publish)
+    fleet = CeleryFleet(place, folder / "ledger", database, queue, **options)  # type: ignore[arg-type]
+    try:
+        yield fleet
+    except BaseException:
+        print(fleet.log()[-8000:])
+        raise
+    finally:
+        fleet.dismiss()
+        database.close()

@@ -1,0 +1,171 @@
+"""Calling workers through a broker that forgets, is away, or has too much."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from stretto.contexts.core.errors import BrokerUnavailable, StorageUnavailable
+from stretto.contexts.core.identifiers import JobId, Timestamp
+from stretto.contexts.queue.model import EVERY_QUEUE, JobPriority
+from stretto.contexts.queue.summons import MOST_AT_ONCE, QUIET_S, Caller, Summons
+from tests.fakes.messages import MemoryMessages
+from tests.unit.queue.jobs import a_job
+
+
+class Seconds:
+    """A clock of seconds that stands still."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Ready(dict[JobPriority, list[JobId]]):
+    """Satisfies the port ReadyJobs."""
+
+    away = False
+
+    def ready(self, queue: JobPriority, *, limit: int) -> tuple[JobId, ...]:
+        if self.away:
+            raise StorageUnavailable
+        return tuple(self.get(queue, ())[:limit])
+
+
+@pytest.fixture
+def messages() -> MemoryMessages:
+    return MemoryMessages()
+
+
+@pytest.fixture
+def clock() -> Seconds:
+    return Seconds()
+
+
+@pytest.fixture
+def summons(messages: MemoryMessages, clock: Seconds) -> Summons:
+    return Summons(messages=messages, clock=clock)
+
+
+def ids(count: int) -> list[JobId]:
+    return [JobId.new() for _ in range(count)]
+
+
+def test_a_job_that_is_ready_calls_somebody(summons: Summons, messages: MemoryMessages) -> None:
+    job = a_job(priority=JobPriority.HIGH)
+    summons.call(job)
+    assert list(messages.queues[JobPriority.HIGH]) == [job.id]
+
+
+def test_one_that_is_to_wait_calls_nobody_yet(summons: Summons, messages: MemoryMessages) -> None:
+    job = a_job()
+    summons.call(replace(job, run_at=Timestamp(job.updated_at.unix_s + 4.0)))
+    assert messages.tries == 0
+
+
+def test_whoever_submits_waits_once_for_a_broker_that_is_away(
+    summons: Summons, messages: MemoryMessages, clock: Seconds
+) -> None:
+    messages.away = True
+    for _ in range(5):
+        summons.call(a_job())
+    assert messages.tries == 1
+    messages.away = False
+    clock.advance(QUIET_S)
+    summons.call(a_job())
+    assert messages.count(JobPriority.MEDIUM) == 1
+
+
+def test_what_was_lost_is_called_for_again_and_nothing_else(
+    summons: Summons, messages: MemoryMessages
+) -> None:
+    jobs = ids(5)
+    messages.send(jobs[0], JobPriority.LOW)
+    messages.send(jobs[1], JobPriority.LOW)
+    ready = Ready({JobPriority.LOW: jobs})
+    assert summons.call_again(ready, EVERY_QUEUE) == 3
+    assert summons.call_again(ready, EVERY_QUEUE) == 0
+
+
+def test_however_often_somebody_sweeps_there_are_not_more_messages_than_jobs(
+    summons: Summons, messages: MemoryMessages
+) -> None:
+    ready = Ready({JobPriority.LOW: ids(3 * MOST_AT_ONCE)})
+    for _ in range(10):
+        summons.call_again(ready, EVERY_QUEUE)
+    assert messages.count(JobPriority.LOW) == MOST_AT_ONCE
+
+
+def test_only_the_queues_of_this_machine_are_looked_after(
+    summons: Summons, messages: MemoryMessages
+) -> None:
+    ready = Ready({JobPriority.LOW: ids(1), JobPriority.HIGH: ids(1)})
+    assert summons.call_again(ready, (JobPriority.HIGH,)) == 1
+    assert messages.count(JobPriority.LOW) == 0
+
+
+class Deaf:
+    """A machine on which nothing happens, and what it does about it."""
+
+    def __init__(self, summons: Summons, clock: Seconds) -> None:
+        self.is_idle, self.ended, self.ready = True, 0, Ready({JobPriority.LOW: ids(1)})
+        self.clock = clock
+        self.caller = Caller(
+            summons=summons,
+            ready=self.ready,
+            queues=EVERY_QUEUE,
+            every_s=5.0,
+            idle=lambda: self.is_idle,
+            stuck=self.stuck,
+            clock=clock,
+        )
+
+    def stuck(self) -> None:
+        self.ended += 1
+
+    def look(self, times: int) -> int:
+        for _ in range(times):
+            self.caller.look()
+            self.clock.advance(5.0)
+        return self.ended
+
+
+@pytest.fixture
+def deaf(summons: Summons, clock: Seconds) -> Deaf:
+    return Deaf(summons, clock)
+
+
+def test_a_machine_that_hears_nothing_although_messages_wait_ends_itself(deaf: Deaf) -> None:
+    assert deaf.look(6) == 0
+    assert deaf.look(1) == 1
+
+
+def test_one_that_works_meanwhile_is_not_deaf(deaf: Deaf) -> None:
+    deaf.look(6)
+    deaf.is_idle = False
+    deaf.look(1)
+    deaf.is_idle = True
+    assert deaf.look(6) == 0
+
+
+def test_nor_is_one_without_messages(deaf: Deaf) -> None:
+    deaf.ready.clear()
+    assert deaf.look(20) == 0
+
+
+@pytest.mark.parametrize("away", ["broker", "database"])
+def test_nor_is_one_whose_broker_or_database_was_away_in_between(
+    deaf: Deaf, messages: MemoryMessages, away: str
+) -> None:
+    deaf.look(6)
+    messages.away, deaf.ready.away = away == "broker", away == "database"
+    with pytest.raises((BrokerUnavailable, StorageUnavailable)):
+        deaf.look(1)
+    messages.away = deaf.ready.away = False
+    assert deaf.look(6) == 0
