@@ -57,6 +57,12 @@ class Fleet:
         works = [FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH) for name in names]
         return [self.queue.submit(work).id for work in works]
 
+    def cure(self) -> None:
+        """The poisoned chunk harms none of the workers that are started from now on."""
+        self.ledger.with_name("cured").touch()
+        self.dismiss()
+        self.crew.clear()
+
     def start(self) -> None:
         """Bring the crew to its strength, and wait until the new ones are at work."""
         new = []
@@ -114,6 +120,10 @@ class Fleet:
         if not self.ledger.exists():
             return Counter()
         return Counter(line.split()[0] for line in self.ledger.read_text().splitlines())
+
+    def callers(self) -> set[str]:
+        """The processes whose engine was called."""
+        return {line.split()[1] for line in self.ledger.read_text().splitlines()}
 
     def texts(self) -> dict[str, list[str]]:
         """What was kept of each file: all versions of the text."""

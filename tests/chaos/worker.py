@@ -42,15 +42,22 @@ from tests.fakes.engine import MemoryEngine
 from tests.servers import settings_of
 
 SECONDS = 18.0
+LONG_S = 60.0
+"""Of recordings that are shared out: ten chunks and more."""
+
 LIMITS = EngineLimits(max_seconds=6.0)
 POISON = "poison"
+POISONED_CHUNK = 3
+"""Of a ``long-poison``; the others of it are sound."""
 
 
 class Recordings(dict[str, Samples]):
-    """Every name there may be: ``talk-7.wav`` always sounds the same, and like no other."""
+    """Every name there may be: ``talk-7.wav`` always sounds the same, and like no other; one of
+    ``long-7.wav`` is long."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        return speechlike(SECONDS, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
+        seconds = LONG_S if name.startswith("long") else SECONDS
+        return speechlike(seconds, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
 
     def __getitem__(self, name: str) -> Samples:
         found: Samples = self.get(name)
@@ -66,6 +73,7 @@ class LedgerEngine(MemoryEngine):
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._chunk_s = chunk_s
         self.poisoned: set[str] = set()
+        self.poisoned_chunks: set[tuple[str, int]] = set()
 
     def recognise(
         self,
@@ -80,7 +88,8 @@ class LedgerEngine(MemoryEngine):
         while time.monotonic() < until:
             cancel.raise_if_cancelled()
             time.sleep(0.005)
-        if chunk.source is not None and chunk.source.value in self.poisoned:
+        source = chunk.source.value if chunk.source else ""
+        if source in self.poisoned or (source, chunk.planned.index) in self.poisoned_chunks:
             ctypes.string_at(0)
         return super().recognise(chunk, options, cancel=cancel, report=report)
 
@@ -115,8 +124,12 @@ def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) 
         processing.reader.identify(Path(f"{POISON}-{number}.wav")).file_hash.value
         for number in range(9000, 9002)
     }
+    hurt = Path(f"long-{POISON}-9100.wav")
+    if not Path(ledger).with_name("cured").exists():
+        source = processing.reader.identify(hurt).file_hash.value
+        engine.poisoned_chunks = {(source, POISONED_CHUNK)}
     service = build_queue(settings, database, publish=events.publish, bell=listening_bell(settings))
-    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing)
+    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing, divides=True)
     worker = build_worker(
         settings, database, service, workshop, concurrency=int(concurrency), stuck=Event().set
     )

@@ -126,8 +126,10 @@ class LaterQueue:
         processing: ProcessingService,
         with_engine: Callable[[Settings], ProcessingService],
         wrote: Callable[[], object],
+        divides: bool = True,
     ) -> None:
         self._settings = settings
+        self._divides = divides
         self._database = database
         self._events = events
         self._processing = processing
@@ -168,7 +170,7 @@ class LaterQueue:
             self._settings,
             self._database,
             service,
-            self._workshop(),
+            self._workshop(divides=self._divides),
             concurrency=concurrency,
             queues=queues,
             stuck=stuck,
@@ -180,7 +182,10 @@ class LaterQueue:
         if self._bell is not None:
             self._bell.close()
 
-    def _workshop(self) -> FileWorkshop:
-        from stretto.bootstrap.queueing import FileWorkshop
+    def _workshop(self, *, divides: bool = False) -> FileWorkshop:
+        """One that works for this process alone shares its files with nobody."""
+        from stretto.bootstrap.workshop import FileWorkshop
 
-        return FileWorkshop(self._settings, self._processing, with_engine=self._with_engine)
+        return FileWorkshop(
+            self._settings, self._processing, with_engine=self._with_engine, divides=divides
+        )

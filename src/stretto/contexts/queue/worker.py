@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -38,8 +38,9 @@ logger = logging.getLogger(__name__)
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
-    by a signal handler. ``stuck`` is called by the watchdog, from another thread, when the worker
-    has not come round for a minute."""
+    by a signal handler. ``parts_at_once`` parts of files are as much work as one file. ``stuck`` is
+    called by the watchdog, from another thread, when the worker has not come round for a
+    minute."""
 
     node: WorkerNode
     source: Source
@@ -49,6 +50,7 @@ class Worker:
     workers: Workers
     workshop: Workshop
     retries: RetryHandler = field(default_factory=RetryHandler)
+    parts_at_once: int = 1
     grace_s: float = GRACE_S
     longest_pause_s: float = LONGEST_PAUSE_S
     stuck_s: float = STUCK_S
@@ -140,7 +142,13 @@ class Worker:
     def _has_a_hand_free(self) -> bool:
         """A suspect is worked on alone."""
         running = self.running()
-        return len(running) < self.node.concurrency and not any(o.job.is_suspect for o in running)
+        return not self._is_full(running) and not any(o.job.is_suspect for o in running)
+
+    def _is_full(self, running: Sequence[RunningJob]) -> bool:
+        parts = sum(one.job.parent is not None for one in running)
+        files = len(running) - parts
+        hands = self.node.concurrency * self.parts_at_once
+        return files >= self.node.concurrency or files * self.parts_at_once + parts >= hands
 
     def _next(self) -> Job | None:
         """After a while without a job it only asks whether there is one: that costs a read."""
@@ -189,7 +197,7 @@ class Worker:
         """Hand the least urgent job back when a more urgent one waits and no hand is free: what is
         finished of it is kept, so that little more than reading its file is done again."""
         running = self.running()
-        if self._leaving or len(running) < self.node.concurrency:
+        if self._leaving or not self._is_full(running):
             return
         least = max(running, key=lambda one: (one.job.priority, one.job.run_at))
         urgent = tuple(queue for queue in self.source.queues if queue < least.job.priority)

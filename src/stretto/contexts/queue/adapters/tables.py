@@ -10,6 +10,9 @@ _REAL = sa.Float(53).with_variant(sa.REAL, "sqlite")
 _QUEUED = sa.text("status = 'queued'")
 _PROCESSING = sa.text("status = 'processing'")
 _KEYED = sa.text("request_key IS NOT NULL")
+_WHOLE = sa.text("parent IS NULL")
+_WHOLE_OR_DEAD = sa.text("(parent IS NULL OR status = 'failed')")
+_PART = sa.text("parent IS NOT NULL")
 
 queue_job = sa.Table(
     "queue_job",
@@ -38,6 +41,8 @@ queue_job = sa.Table(
     sa.Column("cause", sa.Text),
     sa.Column("request_key", sa.Text),
     sa.Column("request_digest", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text),
+    sa.Column("division", sa.Text),
     sa.Index(
         "queue_job_ready",
         "priority",
@@ -99,9 +104,12 @@ queue_job = sa.Table(
         "queue_job_created_at",
         "created_at",
         "id",
+        sqlite_where=_WHOLE,
+        postgresql_where=_WHOLE,
         info={
             "serves": "Lists jobs, the newest first.",
-            "query": "SELECT id, file FROM queue_job WHERE (created_at, id) < (:at, :id) "
+            "query": "SELECT id, file FROM queue_job "
+            "WHERE parent IS NULL AND (created_at, id) < (:at, :id) "
             "ORDER BY created_at DESC, id DESC LIMIT :n",
         },
     ),
@@ -110,10 +118,13 @@ queue_job = sa.Table(
         "status",
         "created_at",
         "id",
+        sqlite_where=_WHOLE_OR_DEAD,
+        postgresql_where=_WHOLE_OR_DEAD,
         info={
             "serves": "Lists the jobs of a status, the newest first.",
             "query": "SELECT id, file FROM queue_job "
-            "WHERE status = 'failed' AND (created_at, id) < (:at, :id) "
+            "WHERE status = 'failed' AND (parent IS NULL OR status = 'failed') "
+            "AND (created_at, id) < (:at, :id) "
             "ORDER BY created_at DESC, id DESC LIMIT :n",
         },
     ),
@@ -125,8 +136,18 @@ queue_job = sa.Table(
             "query": "SELECT id FROM queue_job WHERE transcript_id = :id",
         },
     ),
+    sa.Index(
+        "queue_job_parent",
+        "parent",
+        sqlite_where=_PART,
+        postgresql_where=_PART,
+        info={
+            "serves": "Finds the parts of a job.",
+            "query": "SELECT id FROM queue_job WHERE parent = :id",
+        },
+    ),
 )
-"""``work``, ``progress`` and ``error`` are JSON that only the program reads."""
+"""``work``, ``progress``, ``error`` and ``division`` are JSON that only the program reads."""
 
 queue_worker = sa.Table(
     "queue_worker",
