@@ -50,6 +50,7 @@ class Fleet:
     concurrency: int = 2
     chunk_s: float = 0.02
     lease_s: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
     crew: list[subprocess.Popen[str]] = field(default_factory=list)
     deaths: int = 0
 
@@ -158,7 +159,7 @@ class Fleet:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.worker", *arguments],
             cwd=HOUSE,
-            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}"},
+            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
             stdout=subprocess.PIPE,
             text=True,
         )

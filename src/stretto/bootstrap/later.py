@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from stretto.contexts.core.events import JobCancelled, JobCompleted, JobFailed
+
 if TYPE_CHECKING:
     from stretto.bootstrap.caching import Caching
     from stretto.bootstrap.database import Database
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
     from stretto.contexts.queue.ports import Bell
+    from stretto.contexts.queue.webhooks import CourierThread
     from stretto.contexts.queue.worker import Worker
     from stretto.settings import Settings
 
@@ -137,6 +140,7 @@ class LaterQueue:
         self._wrote = wrote
         self._made: EmbeddedQueue | None = None
         self._bell: Bell | None = None
+        self._courier: CourierThread | None = None
         self._lock = Lock()
 
     def made(self) -> EmbeddedQueue:
@@ -157,8 +161,14 @@ class LaterQueue:
         self, *, concurrency: int, queues: tuple[JobPriority, ...], stuck: Callable[[], None]
     ) -> Worker:
         from stretto.bootstrap.queueing import build_queue, build_worker, listening_bell
+        from stretto.bootstrap.webhooks import build_courier
+        from stretto.contexts.queue.webhooks import CourierThread
 
         self._bell = listening_bell(self._settings)
+        self._courier = CourierThread(build_courier(self._settings, self._database))
+        for end in (JobCompleted, JobFailed, JobCancelled):
+            self._events.subscribe(end, lambda _: self._nudge())
+        self._courier.start()
         service = build_queue(
             self._settings,
             self._database,
@@ -179,8 +189,14 @@ class LaterQueue:
     def close(self) -> None:
         if self._made is not None:
             self._made.close()
+        if self._courier is not None:
+            self._courier.close()
         if self._bell is not None:
             self._bell.close()
+
+    def _nudge(self) -> None:
+        if self._courier is not None:
+            self._courier.nudge()
 
     def _workshop(self, *, divides: bool = False) -> FileWorkshop:
         """One that works for this process alone shares its files with nobody."""

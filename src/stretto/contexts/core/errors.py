@@ -98,6 +98,10 @@ class UnknownAsset(InvalidRequest):
     """That was not published."""
 
 
+class AddressRefused(InvalidRequest):
+    """The address is not one that is called."""
+
+
 class UnusableMedia(StrettoError):
     """The file cannot be transcribed."""
 
@@ -174,6 +178,10 @@ class AssetDamaged(Unavailable):
     """What lies in the store is not what was published. Publish it again."""
 
     retryable = False
+
+
+class CallbackFailed(Unavailable):
+    """Whoever was to be told did not listen."""
 
 
 class OutputNotWritable(Unavailable):

@@ -223,6 +223,22 @@ class JobCancelled(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivered(DomainEvent):
+    """Whoever wanted to be called when the job is over was, at the attempt of this number."""
+
+    job_id: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookGivenUp(DomainEvent):
+    """Nobody listened for hours."""
+
+    job_id: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntryCreated(DomainEvent):
     cache_key: str
     level: str

@@ -148,7 +148,8 @@ class Job:
     and an older one gives none. ``work_key`` is equal for equal work. ``run_at`` is the moment
     before which it is not to be claimed. ``errors`` counts failed tries, ``crashes`` workers that
     vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks.
-    ``cancelling`` is a wish that its worker has yet to see. A job with a ``division`` waits for
+    ``cancelling`` is a wish that its worker has yet to see, ``callback`` a URL that wants to hear
+    of the end. A job with a ``division`` waits for
     its parts, which are jobs with this one as their ``parent``, and is claimed again to put them
     together.
     """
@@ -174,6 +175,7 @@ class Job:
     transcript_id: TranscriptId | None = None
     error: JobError | None = None
     cause: DeathCause | None = None
+    callback: str = field(default="", repr=False)
     parent: JobId | None = None
     division: Division | None = None
 

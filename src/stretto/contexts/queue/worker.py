@@ -39,8 +39,8 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
     by a signal handler. ``parts_at_once`` parts of files are as much work as one file. ``stuck`` is
-    called by the watchdog, from another thread, when the worker has not come round for a
-    minute."""
+    called by the watchdog, from another thread, when the worker has not come round for a minute, or
+    took nothing for as long while jobs were ready."""
 
     node: WorkerNode
     source: Source
@@ -58,6 +58,8 @@ class Worker:
     _leaving: bool = False
     _abandoned: bool = False
     _came_round: float = 0.0
+    _busy_at: float = 0.0
+    _looked_at: float = 0.0
     _pause_s: float = SHORTEST_PAUSE_S
     _hands: dict[RunningJob, threading.Thread] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,7 +67,7 @@ class Worker:
     def run(self) -> None:
         """Work until somebody wants the worker to leave."""
         caretaker = self._caretaker()
-        self._came_round = time.monotonic()
+        self._came_round = self._busy_at = self._looked_at = time.monotonic()
         caretaker.start()
         try:
             while not self._leaving:
@@ -206,9 +208,28 @@ class Worker:
             least.stop(Stop.LEAVING)
 
     def _watch(self) -> None:
-        if not self._leaving and time.monotonic() - self._came_round > self.stuck_s:
+        if self._leaving:
+            return
+        if time.monotonic() - self._came_round > self.stuck_s:
             logger.error("The worker has not come round for %.0f s.", self.stuck_s)
             self.stuck()
+        elif self._starves():
+            logger.error("Jobs are ready, and for %.0f s the worker took none.", self.stuck_s)
+            self.stuck()
+
+    def _starves(self) -> bool:
+        """Whether it has had nothing to do for long while something was there to be done."""
+        now = time.monotonic()
+        if self.running():
+            self._busy_at = self._looked_at = now
+        if now - self._busy_at <= self.stuck_s or now - self._looked_at <= self.stuck_s / 6:
+            return False
+        self._looked_at = now
+        try:
+            return self.listed.waits(Look(queues=self.source.queues, waited_s=self.stuck_s))
+        except StrettoError as trouble:
+            logger.warning("The worker cannot see whether jobs are ready: %s", trouble)
+            return False
 
     def _drain(self, caretaker: Caretaker) -> None:
         self._leaving = True

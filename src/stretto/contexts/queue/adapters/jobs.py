@@ -12,6 +12,7 @@ from stretto.contexts.queue import family
 from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Database, Outbox
 from stretto.contexts.queue.adapters.rows import changing_row_of, job_of, row_of
+from stretto.contexts.queue.adapters.webhooks import owe
 from stretto.contexts.queue.model import (
     SUSPICIOUS_CRASHES,
     Change,
@@ -228,6 +229,8 @@ class SqlJobs:
     def _report(self, connection: Connection, change: Change, now: Moment) -> None:
         job = change.job
         self._outbox.append(connection, str(job.id), *change.events)
+        if job.callback and job.is_over and change.events:
+            owe(connection, job, now.at.unix_s)
         if self._notify and not job.holder and not job.is_over and job.run_at <= now.at:
             connection.execute(self._notify)  # heard when this is committed, and only then
 

@@ -33,10 +33,10 @@ COLUMNS: Final = (
         "error",
         "cause",
     ),
-    *("parent", "division"),
+    *("callback", "parent", "division"),
 )
 UNCHANGING: Final = frozenset(
-    {"id", "file", "work", "work_key", "priority", "created_at", "parent"}
+    {"id", "file", "work", "work_key", "priority", "created_at", "callback", "parent"}
 )
 """What a job is born with."""
 
@@ -52,6 +52,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "work_key": job.work_key,
         "priority": int(job.priority),
         "created_at": job.created_at.unix_s,
+        "callback": job.callback,
         "parent": str(job.parent) if job.parent else None,
     }
 
@@ -108,6 +109,7 @@ def job_of(row: Any) -> Job:
         transcript_id=TranscriptId.parse(transcript_id) if transcript_id else None,
         error=_read(error, JobError) if error else None,
         cause=DeathCause(cause) if cause else None,
+        callback=found["callback"],
         parent=JobId.parse(parent) if parent else None,
         division=_read(division, Division) if division else None,
     )

@@ -41,6 +41,7 @@ queue_job = sa.Table(
     sa.Column("cause", sa.Text),
     sa.Column("request_key", sa.Text),
     sa.Column("request_digest", sa.Text, nullable=False),
+    sa.Column("callback", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Column("parent", sa.Text),
     sa.Column("division", sa.Text),
     sa.Index(
@@ -159,3 +160,23 @@ queue_worker = sa.Table(
     sa.Column("lease_boot", sa.Text, nullable=False),
 )
 """As many rows as there are workers; ``node`` is JSON."""
+
+queue_webhook = sa.Table(
+    "queue_webhook",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", _REAL, nullable=False),
+    sa.Index(
+        "queue_webhook_due",
+        "due_at",
+        info={
+            "serves": "Finds the callbacks that are to be called.",
+            "query": "SELECT id FROM queue_webhook WHERE due_at <= :now ORDER BY due_at LIMIT :n",
+        },
+    ),
+)
+"""A row for each call that is owed; ``body`` is JSON."""
