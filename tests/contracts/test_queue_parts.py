@@ -10,6 +10,9 @@ from stretto.contexts.core.errors import JobNotInState
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue import family, transitions
+from stretto.contexts.queue.adapters.bell import LocalBell
+from stretto.contexts.queue.dead_letter import DeadLetterHandler
+from stretto.contexts.queue.dispatcher import JobDispatcher
 from stretto.contexts.queue.model import Job, JobError, JobPriority, JobProgress, Wanted
 from tests.queues import POLICY, Queue, memory_queue, queue_on
 from tests.unit.queue.jobs import a_submission, in_parts, job_id, until
@@ -236,6 +239,18 @@ def test_parts_are_not_listed_unless_they_are_dead(queue: Queue) -> None:
     give_up(queue, part)
     assert [job.id for job in queue.jobs.page(Wanted(status=JobStatus.FAILED))] == [part.id]
     assert [job.id for job in queue.jobs.page(Wanted())] == [PARENT]
+
+
+def test_all_that_was_given_up_is_tried_again_without_the_parts_of_what_was(queue: Queue) -> None:
+    divide(queue, parts=1)
+    give_up(queue, take(queue))
+    give_up(queue, take(queue))
+    assert parent(queue).status is JobStatus.FAILED
+    dispatcher = JobDispatcher(jobs=queue.jobs, bell=LocalBell(), publish=lambda _: None)
+    dead_letters = DeadLetterHandler(dispatcher=dispatcher, listed=queue.jobs)
+    assert [job.id for job in dead_letters.all()] == [PARENT]
+    dead_letters.requeue(PARENT)
+    assert queue.jobs.parts_of(PARENT) == ()
 
 
 def test_a_job_takes_its_parts_with_it_when_it_is_deleted(queue: Queue) -> None:

@@ -3,7 +3,6 @@ all of them, and each of them hears of it after that."""
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -27,11 +26,11 @@ class Database(Protocol):
     @property
     def is_writing(self) -> bool: ...
 
-    def read(self) -> AbstractContextManager[sqlite3.Connection]: ...
+    def read(self) -> AbstractContextManager[Any]: ...
 
-    def write(self) -> AbstractContextManager[sqlite3.Connection]: ...
+    def write(self) -> AbstractContextManager[Any]: ...
 
-    def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result: ...
+    def transact(self, work: Callable[[Any], Result], /) -> Result: ...
 
 
 class Line:
@@ -45,11 +44,12 @@ class Line:
 
 
 class GroupCommit:
-    """A SqliteDatabase whose ``transact`` goes along with those of other threads.
+    """A database whose ``transact`` goes along with those of other threads.
 
     While one group is being written, the next one gathers; whoever came first writes for all of it.
-    Work that raises is undone by itself, and the others of the group are kept. It runs on the
-    thread of any of them, so it must hold on to nothing of its own thread.
+    When work raises, nothing of its group is kept, and each is done by itself. So work may run
+    twice, and on the thread of any of them: it must change nothing but the database, and hold on to
+    nothing of its own thread.
     """
 
     dialect: Final = Dialect.SQLITE
@@ -58,13 +58,13 @@ class GroupCommit:
         self._database = database
         self._line = line
 
-    def read(self) -> AbstractContextManager[sqlite3.Connection]:
+    def read(self) -> AbstractContextManager[Any]:
         return self._database.read()
 
-    def write(self) -> AbstractContextManager[sqlite3.Connection]:
+    def write(self) -> AbstractContextManager[Any]:
         return self._database.write()
 
-    def transact(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    def transact(self, work: Callable[[Any], Result]) -> Result:
         """What ``work`` answers, once that is on the disk. Inside another transaction of the same
         thread it is a part of that one. Raises what it raises, and what a ``write`` does."""
         if self._database.is_writing:
@@ -101,22 +101,31 @@ class GroupCommit:
             group, line.waiting = line.waiting[:MOST_TOGETHER], line.waiting[MOST_TOGETHER:]
         line.last_size = len(group)
         try:
-            with self._database.write() as connection:
-                for one in group:
-                    one.run(connection, alone=len(group) == 1)
-        except Exception as error:  # nothing of it is on the disk
-            for one in group:
-                one.error = error
-        except BaseException:  # this thread is to end; the others are not
+            self._write(group)
+        finally:
             with line.gathering:
-                line.waiting = [*group[1:], *line.waiting]
+                # There are some left when this thread is to end, and the others are not.
+                left = [one for one in group[1:] if not one.is_done]
+                line.waiting = [*left, *line.waiting]
                 self._call_next()
-            raise
-        with line.gathering:
-            self._call_next()
-        for one in group:
-            one.is_done = True
-            one.called.set()
+            for one in group:
+                if one.is_done:
+                    one.called.set()
+
+    def _write(self, group: list[_Waiting[Any]]) -> None:
+        try:
+            self._together(group)
+        except Exception:
+            for one in group:
+                try:
+                    self._together([one])
+                except Exception as error:
+                    one.fail(error)
+
+    def _together(self, group: list[_Waiting[Any]]) -> None:
+        answers = self._database.transact(lambda c: [one.work(c) for one in group])
+        for one, answer in zip(group, answers, strict=True):
+            one.succeed(answer)
 
     def _call_next(self) -> None:
         """To write for the group that has gathered; whoever writes is the first of its group."""
@@ -130,31 +139,22 @@ class _Waiting(Generic[Result]):
     """Work of one thread, and what became of it. It is ``called`` when that is known, or to write
     for the others."""
 
-    __slots__ = ("_result", "_work", "called", "error", "is_done")
+    __slots__ = ("_answer", "_error", "called", "is_done", "work")
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Result]) -> None:
-        self._work = work
-        self._result: list[Result] = []
+    def __init__(self, work: Callable[[Any], Result]) -> None:
+        self.work = work
         self.called = Event()
-        self.error: Exception | None = None
         self.is_done = False
+        self._answer: list[Result] = []
+        self._error: Exception | None = None
 
-    def run(self, connection: sqlite3.Connection, *, alone: bool) -> None:
-        self.error = None
-        if alone:
-            self._result = [self._work(connection)]
-            return
-        connection.execute("SAVEPOINT one")
-        try:
-            self._result = [self._work(connection)]
-        except sqlite3.Error:
-            raise  # the database is in trouble, and so are all
-        except Exception as error:
-            connection.execute("ROLLBACK TO one")
-            self.error = error
-        connection.execute("RELEASE one")
+    def succeed(self, answer: Result) -> None:
+        self._answer, self.is_done = [answer], True
+
+    def fail(self, error: Exception) -> None:
+        self._error, self.is_done = error, True
 
     def answer(self) -> Result:
-        if self.error is not None:
-            raise self.error
-        return self._result[0]
+        if self._error is not None:
+            raise self._error
+        return self._answer[0]
