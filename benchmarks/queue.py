@@ -1,8 +1,8 @@
 """Measures the queue: ``python -m benchmarks.queue``. ``--quick`` checks the harness.
 
-Trivial jobs through enqueue, claim and finish, each on the disk before the next step: SQLite and
-PostgreSQL with workers that are processes, and huey's SqliteHuey with the same workers, with fsync.
-Then how soon an idle worker hears of a job.
+Trivial jobs through enqueue, claim and finish, each on the disk before its next step: SQLite and
+PostgreSQL with workers that are processes with some hands each, and huey's SqliteHuey with the same
+processes and threads, with fsync. Then how soon an idle worker hears of a job.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -64,23 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="few jobs: checks the harness")
     parser.add_argument("--jobs", type=int, default=4000)
     parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--hands", type=int, default=8, help="threads of each process")
     given = parser.parse_args(arguments)
     jobs, workers = (60, 2) if given.quick else (given.jobs, given.workers)
-    figures = measured(jobs=jobs, workers=workers)
+    figures = measured(jobs=jobs, workers=workers, hands=given.hands)
     for figure in figures:
         print(figure.line(), flush=True)
     target = Path(tempfile.gettempdir()) / "stretto-queue.jsonl"
     write(figures, target if given.quick else RESULTS.with_name("queue.jsonl"))
 
 
-def measured(*, jobs: int, workers: int) -> list[Figure]:
-    huey = sqlite_huey(jobs, workers)
+def measured(*, jobs: int, workers: int, hands: int) -> list[Figure]:
+    huey = sqlite_huey(jobs, workers, hands)
     with place("sqlite") as settings:
-        sqlite = throughput(settings, jobs, workers)
+        sqlite = throughput(settings, jobs, workers, hands)
     with place("postgresql") as settings:
-        postgres = throughput(settings, jobs, workers)
+        postgres = throughput(settings, jobs, workers, hands)
         heard = wake_up(settings)
-    more = {"jobs": jobs, "workers": workers}
+    more = {"jobs": jobs, "workers": workers, "hands": hands}
     rate = partial(Figure, unit="jobs/s", at_least=True)
     return [
         rate(what="huey, SqliteHuey, fsync", value=huey[0], wanted=0.0, more=more | huey[1]),
@@ -122,15 +124,27 @@ def queue_of(settings: Settings, **given: Any) -> Generator[QueueService, None, 
         database.close()
 
 
-def throughput(settings: Settings, jobs: int, workers: int) -> tuple[float, dict[str, str]]:
+def throughput(
+    settings: Settings, jobs: int, workers: int, hands: int
+) -> tuple[float, dict[str, str]]:
     """Jobs per second through enqueue by one process, claim and finish by ``workers``."""
 
     def enqueue() -> None:
         with queue_of(settings) as queue:
-            for number in range(jobs):
+            queue.nodes()
+
+            def submit(number: int) -> None:
                 queue.submit(FileWork(path=f"/nowhere/{number}.wav"))
 
-    return timed(enqueue, partial(work, settings), jobs, workers)
+            by_hands(submit, range(jobs), hands)
+
+    return timed(enqueue, partial(work, settings, hands), jobs, workers)
+
+
+def by_hands(task: Callable[[int], object], numbers: Sequence[int], hands: int) -> list[Any]:
+    """With so many threads."""
+    with ThreadPoolExecutor(hands) as pool:
+        return list(pool.map(task, numbers))
 
 
 def timed(
@@ -159,15 +173,20 @@ def timed(
     return jobs / (enqueued_s + worked_s), more
 
 
-def work(settings: Settings, ready: Any, done: Any) -> None:
+def work(settings: Settings, hands: int, ready: Any, done: Any) -> None:
     """As a worker does: claim, then end the job in the name of the claim."""
     with queue_of(settings) as queue:
         queue.nodes()
-        source, count = Source(), 0
+        source = Source()
+
+        def hand(_: int) -> int:
+            count = 0
+            while (job := queue.dispatcher.take("w", source=source, suspects=True)) is not None:
+                count += finish(queue, job)
+            return count
+
         ready.wait(PATIENCE_S)
-        while (job := queue.dispatcher.take("w", source=source, suspects=True)) is not None:
-            count += finish(queue, job)
-        done.put(count)
+        done.put(sum(by_hands(hand, range(hands), hands)))
 
 
 def finish(queue: QueueService, job: Job) -> bool:
@@ -177,17 +196,15 @@ def finish(queue: QueueService, job: Job) -> bool:
     return queue.dispatcher.change(job.id, decide) is not None
 
 
-def sqlite_huey(jobs: int, workers: int) -> tuple[float, dict[str, str]]:
+def sqlite_huey(jobs: int, workers: int, hands: int) -> tuple[float, dict[str, str]]:
     """The same with huey: a task is taken out of the table, and its result written."""
     with tempfile.TemporaryDirectory(prefix="stretto-bench-") as folder:
         path = f"{folder}/huey.db"
 
         def enqueue() -> None:
-            task = a_huey(path)[1]
-            for number in range(jobs):
-                task(number)
+            by_hands(a_huey(path)[1], range(jobs), hands)
 
-        return timed(enqueue, partial(work_with_huey, path), jobs, workers)
+        return timed(enqueue, partial(work_with_huey, path, hands), jobs, workers)
 
 
 def a_huey(path: str) -> tuple[Any, Any]:
@@ -202,14 +219,18 @@ def trivial(number: int) -> int:
     return number
 
 
-def work_with_huey(path: str, ready: Any, done: Any) -> None:
+def work_with_huey(path: str, hands: int, ready: Any, done: Any) -> None:
     huey, _ = a_huey(path)
-    count = 0
+
+    def hand(_: int) -> int:
+        count = 0
+        while (task := huey.dequeue()) is not None:
+            huey.execute(task)
+            count += 1
+        return count
+
     ready.wait(PATIENCE_S)
-    while (task := huey.dequeue()) is not None:
-        huey.execute(task)
-        count += 1
-    done.put(count)
+    done.put(sum(by_hands(hand, range(hands), hands)))
 
 
 def wake_up(settings: Settings, times: int = 9) -> float:

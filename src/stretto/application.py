@@ -21,9 +21,9 @@ from stretto.contexts.processing.service import ProcessingService
 
 if TYPE_CHECKING:
     from stretto.contexts.caching.management import CacheManagement
-    from stretto.contexts.queue.dispatcher import Source
     from stretto.contexts.monitoring.feeding import HttpFeed
     from stretto.contexts.monitoring.service import MonitoringService
+    from stretto.contexts.queue.dispatcher import Source
     from stretto.contexts.queue.embedded import EmbeddedQueue
     from stretto.contexts.queue.model import JobPriority
     from stretto.contexts.queue.worker import Worker

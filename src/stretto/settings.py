@@ -17,6 +17,7 @@ from typing import Any, Final
 from stretto import settings_cdn as cdn
 from stretto import settings_celery as celery
 from stretto import settings_monitoring as monitoring
+from stretto import settings_network as network
 from stretto import settings_remote as remote
 from stretto import settings_server as server
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
@@ -183,6 +184,8 @@ class Settings:
     cdn_audio_kbps: int = cdn.CDN_AUDIO_KBPS
     cdn_original: bool = cdn.CDN_ORIGINAL
     cdn_link_s: int = cdn.CDN_LINK_S
+    webhook_secret: str = network.WEBHOOK_SECRET
+    outgoing_allow: str = network.OUTGOING_ALLOW
     queue_lease_s: int = number(
         30,
         "How long a job waits for a worker that gives no sign of life before another one takes it. "

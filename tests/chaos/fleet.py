@@ -50,12 +50,19 @@ class Fleet:
     concurrency: int = 2
     chunk_s: float = 0.02
     lease_s: int = 1
+    environment: dict[str, str] = field(default_factory=dict)
     crew: list[subprocess.Popen[str]] = field(default_factory=list)
     deaths: int = 0
 
     def submit(self, *names: str) -> list[JobId]:
         works = [FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH) for name in names]
         return [self.queue.submit(work).id for work in works]
+
+    def cure(self) -> None:
+        """The poisoned chunk harms none of the workers that are started from now on."""
+        self.ledger.with_name("cured").touch()
+        self.dismiss()
+        self.crew.clear()
 
     def start(self) -> None:
         """Bring the crew to its strength, and wait until the new ones are at work."""
@@ -115,6 +122,10 @@ class Fleet:
             return Counter()
         return Counter(line.split()[0] for line in self.ledger.read_text().splitlines())
 
+    def callers(self) -> set[str]:
+        """The processes whose engine was called."""
+        return {line.split()[1] for line in self.ledger.read_text().splitlines()}
+
     def texts(self) -> dict[str, list[str]]:
         """What was kept of each file: all versions of the text."""
         from stretto.contexts.database.adapters.outbox import OutboxWriter
@@ -148,7 +159,7 @@ class Fleet:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.worker", *arguments],
             cwd=HOUSE,
-            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}"},
+            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -2,6 +2,8 @@
 are made up from their names; an engine that writes each call into a ledger outside.
 
 ``python -m tests.chaos.worker PLACE LEDGER CONCURRENCY CHUNK_S LEASE_S``
+
+With STRETTO_OPENAI_URL set, the engine is that service, and what keeps the ledger is the service.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+from stretto.bootstrap import NoCache, build_engine
 from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import build_database
@@ -34,23 +38,31 @@ from stretto.contexts.processing.model import (
     Samples,
 )
 from stretto.contexts.processing.orchestrator import ParallelOrchestrator
-from stretto.contexts.processing.ports import ResultCache, TranscriptStore
+from stretto.contexts.processing.ports import Engine, ResultCache, TranscriptStore
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
+from stretto.settings import Settings
 from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
 from tests.fakes.engine import MemoryEngine
 from tests.servers import settings_of
 
 SECONDS = 18.0
+LONG_S = 60.0
+"""Of recordings that are shared out: ten chunks and more."""
+
 LIMITS = EngineLimits(max_seconds=6.0)
 POISON = "poison"
+POISONED_CHUNK = 3
+"""Of a ``long-poison``; the others of it are sound."""
 
 
 class Recordings(dict[str, Samples]):
-    """Every name there may be: ``talk-7.wav`` always sounds the same, and like no other."""
+    """Every name there may be: ``talk-7.wav`` always sounds the same, and like no other; one of
+    ``long-7.wav`` is long."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        return speechlike(SECONDS, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
+        seconds = LONG_S if name.startswith("long") else SECONDS
+        return speechlike(seconds, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
 
     def __getitem__(self, name: str) -> Samples:
         found: Samples = self.get(name)
@@ -66,6 +78,7 @@ class LedgerEngine(MemoryEngine):
         self._ledger = os.open(ledger, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._chunk_s = chunk_s
         self.poisoned: set[str] = set()
+        self.poisoned_chunks: set[tuple[str, int]] = set()
 
     def recognise(
         self,
@@ -80,13 +93,26 @@ class LedgerEngine(MemoryEngine):
         while time.monotonic() < until:
             cancel.raise_if_cancelled()
             time.sleep(0.005)
-        if chunk.source is not None and chunk.source.value in self.poisoned:
+        source = chunk.source.value if chunk.source else ""
+        if source in self.poisoned or (source, chunk.planned.index) in self.poisoned_chunks:
             ctypes.string_at(0)
         return super().recognise(chunk, options, cancel=cancel, report=report)
 
 
+def remote_engine(settings: Settings) -> Engine:
+    """The engine for a service that takes as little as the one that is made up."""
+    settings = replace(
+        settings,
+        engine="openai",
+        openai_url=os.environ["STRETTO_OPENAI_URL"],
+        remote_ca_file=os.environ["STRETTO_REMOTE_CA_FILE"],
+        remote_call_s=int(LIMITS.max_seconds or 0),
+    )
+    return build_engine(settings, NoCache())
+
+
 def a_service(
-    engine: MemoryEngine, cache: ResultCache, transcripts: TranscriptStore, events: EventBus
+    engine: Engine, cache: ResultCache, transcripts: TranscriptStore, events: EventBus
 ) -> ProcessingService:
     limit = ConcurrencyLimit(2)
     return ProcessingService(
@@ -103,20 +129,29 @@ def a_service(
     )
 
 
+def poison(engine: LedgerEngine, processing: ProcessingService, *, cured: bool) -> None:
+    def source(name: str) -> str:
+        return processing.reader.identify(Path(f"{name}.wav")).file_hash.value
+
+    engine.poisoned = {source(f"{POISON}-{number}") for number in (9000, 9001)}
+    if not cured:
+        engine.poisoned_chunks = {(source(f"long-{POISON}-9100"), POISONED_CHUNK)}
+
+
 def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) -> None:
     where = ConnectionString.parse(place) if "://" in place else Path(place)
     settings = settings_of(where, queue_lease_s=int(lease_s))
     database, events = build_database(settings), EventBus()
-    engine = LedgerEngine(Path(ledger), float(chunk_s))
+    engine: Engine = LedgerEngine(Path(ledger), float(chunk_s))
+    if "STRETTO_OPENAI_URL" in os.environ:
+        engine = remote_engine(settings)
     cache = build_caching(settings, database, events).cache
     transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
     processing = a_service(engine, cache, transcripts, events)
-    engine.poisoned = {
-        processing.reader.identify(Path(f"{POISON}-{number}.wav")).file_hash.value
-        for number in range(9000, 9002)
-    }
+    if isinstance(engine, LedgerEngine):
+        poison(engine, processing, cured=Path(ledger).with_name("cured").exists())
     service = build_queue(settings, database, publish=events.publish, bell=listening_bell(settings))
-    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing)
+    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing, divides=True)
     worker = build_worker(
         settings, database, service, workshop, concurrency=int(concurrency), stuck=Event().set
     )

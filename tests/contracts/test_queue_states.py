@@ -19,11 +19,11 @@ from hypothesis.stateful import (
 from stretto.contexts.core.errors import JobNotInState
 from stretto.contexts.core.identifiers import JobId, TranscriptId
 from stretto.contexts.core.job import JobStatus
-from stretto.contexts.queue import transitions
-from stretto.contexts.queue.model import FINAL, Job, JobError, JobPriority, JobProgress, Wanted
+from stretto.contexts.queue import family, transitions
+from stretto.contexts.queue.model import FINAL, Job, JobError, JobPriority, JobProgress
 from tests.queues import POLICY, TERMS, Queue, memory_queue, queue_on
 from tests.servers import Database
-from tests.unit.queue.jobs import a_submission
+from tests.unit.queue.jobs import a_submission, in_parts
 
 EXAMPLES = {"memory": 100, "sqlite": 40, "postgresql": 25}
 STEPS = 40
@@ -71,22 +71,36 @@ class Machine(RuleBasedStateMachine):
 
     def write(self, claim: tuple[JobId, int] | None, decide: Any) -> None:
         """Whoever holds an old claim writes nothing; who holds the newest one does."""
-        if claim is None or claim[0] not in self.mine:
+        before = self.queue.jobs.get(claim[0]) if claim else None
+        if claim is None or before is None:
             return
         job_id, fence = claim
-        before = self.queue.jobs.get(job_id)
         done = self.queue.jobs.change(job_id, lambda job, now: decide(job, now, fence)) is not None
-        assert before is not None
-        assert done == (before.status is JobStatus.PROCESSING and before.fence == fence)
+        held = before.status is JobStatus.PROCESSING and before.lease is not None
+        assert done == (held and before.fence == fence)
         if not done:
             assert self.queue.jobs.get(job_id) == before
+
+    @rule(claim=claims, parts=st.integers(1, 3))
+    def divide(self, claim: tuple[JobId, int] | None, parts: int) -> None:
+        """A job that is a part is not divided again, nor one that is to be put together."""
+        job = self.before.get(claim[0]) if claim else None
+        if job is None or job.parent is not None or job.division is not None:
+            return
+        into = in_parts(job, parts)
+        self.write(claim, lambda job, now, fence: family.divided(job, now, fence=fence, into=into))
+        self.mine |= {part.id for part in self.queue.jobs.parts_of(job.id)}
 
     @rule(claim=claims)
     def finish(self, claim: tuple[JobId, int] | None) -> None:
         self.write(
             claim,
             lambda job, now, fence: transitions.completed(
-                job, now, fence=fence, transcript_id=TranscriptId.new(), progress=JobProgress()
+                job,
+                now,
+                fence=fence,
+                transcript_id=None if job.parent else TranscriptId.new(),
+                progress=JobProgress(),
             ),
         )
 
@@ -144,29 +158,69 @@ class Machine(RuleBasedStateMachine):
         if job in self.mine:
             self.queue.jobs.change(job, transitions.cancelled)
 
+    @rule(data=st.data())
+    def cancel_a_part(self, data: st.DataObject) -> None:
+        if parts := self.parts():
+            self.queue.jobs.change(data.draw(st.sampled_from(parts)).id, transitions.cancelled)
+
+    @rule(data=st.data())
+    def requeue_a_part(self, data: st.DataObject) -> None:
+        """Its job waits for it again, and will be put together anew."""
+        if not (parts := [part for part in self.parts() if part.status in REOPENED]):
+            return
+        part = data.draw(st.sampled_from(parts))
+        assert part.parent is not None
+        parent = self.before[part.parent]
+        try:
+            self.queue.jobs.change(part.id, transitions.requeued)
+            self.reopened |= {part.id, part.parent}
+        except JobNotInState:
+            assert parent.lease is not None or parent.status is JobStatus.CANCELLED
+
     @rule(job=jobs)
     def requeue(self, job: JobId) -> None:
         if job not in self.mine:
             return
+        parts = {part.id for part in self.queue.jobs.parts_of(job)}
         try:
             self.queue.jobs.change(job, transitions.requeued)
             assert self.before[job].status in REOPENED
             self.reopened.add(job)
+            self.mine -= parts
         except JobNotInState:
             assert self.before[job].status not in REOPENED
 
+    def parts(self) -> list[Job]:
+        return [job for job in self.before.values() if job.parent is not None]
+
     @invariant()
     def nothing_is_lost_or_made_up(self) -> None:
-        found = {job.id: job for job in self.queue.jobs.page(Wanted(limit=1000))}
-        found = {job_id: job for job_id, job in found.items() if job_id in self.mine}
+        look = self.queue.jobs.get
+        found = {job.id: job for job in map(look, self.mine) if job is not None}
         assert found.keys() == self.mine
+        for job in found.values():
+            self.compare_with_parts(job)
         for job_id, job in found.items():
             self.compare(job, self.before.get(job_id))
         self.before = found
         self.reopened.clear()
 
+    def compare_with_parts(self, job: Job) -> None:
+        """It counts its parts right, waits as long as one is not over, and no longer."""
+        parts = self.queue.jobs.parts_of(job.id)
+        assert {part.id for part in parts} <= self.mine
+        if job.division is None or job.status is JobStatus.CANCELLED:
+            return
+        assert job.division.open == sum(not part.is_over for part in parts)
+        assert job.is_waiting == (job.division.open > 0)
+        missing = {one.number for one in job.division.missing}
+        assert missing == {
+            part.work.part.number for part in parts if part.work.part and part.status in REOPENED
+        }
+
     def compare(self, job: Job, before: Job | None) -> None:
-        held = job.status is JobStatus.PROCESSING
+        held = job.status is JobStatus.PROCESSING and not job.is_waiting
+        assert not (job.is_waiting and job.division is None), "waits for nothing"
         assert held == bool(job.holder) == (job.lease is not None)
         assert not (held and self.rightful.get(job.id) != job.fence), "held without a claim"
         assert (job.cause is not None) == (job.status is JobStatus.FAILED)

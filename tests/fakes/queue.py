@@ -12,6 +12,7 @@ from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.queue import family
 from stretto.contexts.queue.model import (
     Change,
     Job,
@@ -101,10 +102,34 @@ class MemoryQueue:
         with self._writing() as now:
             if job_id not in self._jobs:
                 raise UnknownJob(f"There is no job {job_id}.")
-            change = decide(self._jobs[job_id], now)
-            if change is not None and alongside is not None:
+            before = self._jobs[job_id]
+            change = decide(before, now)
+            if change is None:
+                return None
+            parent = self._jobs.get(before.parent) if before.parent else None
+            brought = self._brought(before, change.job, parent, now)
+            if alongside is not None:
                 alongside()
-            return change and self._write(change)
+            if family.loses_parts(before, change.job):
+                self._forget_parts(job_id)
+            for one in (*change.all(), *brought):
+                self._write(one)
+            return replace(change, besides=(*change.besides, *brought))
+
+    def _brought(
+        self, before: Job, job: Job, parent: Job | None, now: Moment
+    ) -> tuple[Change, ...]:
+        after = family.parent_after(parent, before, job, now) if parent else None
+        besides = (after,) if after else ()
+        if job.division is None or not job.is_over:
+            return besides
+        return (*besides, *family.parts_after(before, job, self.parts_of(job.id), now))
+
+    def _forget_parts(self, parent: JobId) -> None:
+        for part in self.parts_of(parent):
+            self._busy_keys[part.work_key] -= part.status is JobStatus.PROCESSING
+            self.history.pop(str(part.id), None)
+            del self._jobs[part.id]
 
     def delete(self, job_id: JobId) -> bool:
         with self._writing():
@@ -112,6 +137,7 @@ class MemoryQueue:
                 return False
             self.history.pop(str(job_id), None)
             self._keys = {k: v for k, v in self._keys.items() if v[0] != job_id}
+            self._forget_parts(job_id)
             del self._jobs[job_id]
             return True
 
@@ -122,12 +148,17 @@ class MemoryQueue:
     def get(self, job_id: JobId) -> Job | None:
         return self._jobs.get(job_id)
 
+    def parts_of(self, job_id: JobId) -> tuple[Job, ...]:
+        return tuple(sorted((j for j in self._jobs.values() if j.parent == job_id), key=_turn))
+
     def page(self, wanted: Wanted) -> tuple[Job, ...]:
         def place(job: Job) -> tuple[float, str]:
             return job.created_at.unix_s, str(job.id)
 
         rows = sorted(self._jobs.values(), key=place, reverse=True)
         rows = [job for job in rows if wanted.status in (None, job.status)]
+        dead = wanted.status is JobStatus.FAILED
+        rows = [job for job in rows if job.parent is None or dead]
         after = wanted.after
         rows = [job for job in rows if after is None or place(job) < place(after)]
         return tuple(rows[: wanted.limit])
@@ -169,7 +200,7 @@ class MemoryQueue:
         with self._writing() as now:
             for job_id, fence in held:
                 job = self._jobs.get(job_id)
-                if job and job.fence == fence and job.status is JobStatus.PROCESSING:
+                if job and job.fence == fence and job.lease is not None:
                     self._write(Change(replace(job, lease=lease(now))))
 
     def beat(self, node: WorkerNode, lease: Callable[[Moment], Lease]) -> None:
@@ -198,7 +229,8 @@ class MemoryQueue:
 
     def _write(self, change: Change) -> Change:
         before = self._jobs.get(change.job.id)
-        busier = bool(change.job.lease) - bool(before and before.lease)
+        busy = change.job.status is JobStatus.PROCESSING
+        busier = busy - bool(before and before.status is JobStatus.PROCESSING)
         self._busy_keys[change.job.work_key] += busier
         self._jobs[change.job.id] = change.job
         log = self.history.setdefault(str(change.job.id), [])

@@ -28,6 +28,7 @@ from stretto.bootstrap.database import (
     upgrade,
 )
 from stretto.bootstrap.later import LaterCache, LaterDetector, LaterQueue, LaterReader
+from stretto.bootstrap.relay import build_relay, deliver
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.bootstrap.watching import LaterMonitoring, ways_of_telling
@@ -144,6 +145,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             processing=processing,
             with_engine=lambda other: replace(processing, engine=build_engine(other, cache)),
             wrote=due.set,
+            divides=use_cache,
         ),
         archive=archive,
         management=caching.management,
@@ -209,73 +211,6 @@ def _sending(settings: Settings, database: Database, events: EventBus) -> Callab
     from stretto.bootstrap.cdn import deliver_in_background
 
     return deliver_in_background(settings, database, events.publish)
-
-
-def deliver(relay: OutboxRelay) -> None:
-    """What was written, if anything was. The work is done: trouble here is no trouble with it."""
-    try:
-        relay.run_if_due()
-    except StrettoError as error:
-        logger.info("Events wait in the outbox for the next start. %s", error)
-    except Exception:
-        logger.exception("Events wait in the outbox for the next start.")
-
-
-def build_relay(
-    settings: Settings, database: Database, caching: LaterCache, due: Event
-) -> OutboxRelay:
-    """Delivers committed events to the parts of the program that have to act on them."""
-    outbox = SqlOutbox(database)
-
-    def forget_answers(event: OutboxEvent) -> None:
-        if isinstance(event.event, TranscriptDeleted) and event.event.last_of_file:
-            from stretto.contexts.caching.model import Selection
-
-            caching.management().invalidate(Selection(source=event.event.file_hash))
-
-    def purge_assets(event: OutboxEvent) -> None:
-        if isinstance(event.event, TranscriptDeleted):
-            from stretto.bootstrap.cdn import purge_published
-
-            purge_published(settings, database, event.event.transcript_id)
-
-    def forget_jobs(event: OutboxEvent) -> None:
-        if isinstance(event.event, TranscriptDeleted):
-            from stretto.bootstrap.queueing import jobs_of
-
-            jobs_of(database).delete_of(event.event.transcript_id)
-
-    def forget_recordings(event: OutboxEvent) -> None:
-        if isinstance(event.event, TranscriptDeleted) and settings.recordings_path.exists():
-            from stretto.bootstrap.recordings import keeper_of
-
-            keeper_of(settings, database).forget(event.event.file_hash)
-
-    def tell_people(way: str) -> Consumer:
-        def tell(event: OutboxEvent) -> None:
-            from stretto.bootstrap.monitoring import notify
-
-            notify(settings, way, event)
-
-        return tell
-
-    consumers = {"cache": forget_answers, "cdn": purge_assets, "queue": forget_jobs}
-    consumers["recordings"] = forget_recordings
-    ways = {f"alerts by {way}": tell_people(way) for way in ways_of_telling(settings)}
-    return OutboxRelay(
-        outbox=outbox,
-        receipts=outbox,
-        subscriptions=tuple(
-            Subscription(name=name, kinds=(TranscriptDeleted,), consumer=consumer)
-            for name, consumer in consumers.items()
-        )
-        + tuple(
-            Subscription(name=name, kinds=(AlertsChanged,), consumer=consumer)
-            for name, consumer in ways.items()
-        ),
-        clock=now,
-        due=due,
-    )
 
 
 def engine_names() -> list[str]:

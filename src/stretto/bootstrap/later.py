@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from stretto.contexts.core.events import JobCancelled, JobCompleted, JobFailed
+
 if TYPE_CHECKING:
     from stretto.bootstrap.caching import Caching
     from stretto.bootstrap.database import Database
@@ -137,8 +139,10 @@ class LaterQueue:
         processing: ProcessingService,
         with_engine: Callable[[Settings], ProcessingService],
         wrote: Callable[[], object],
+        divides: bool = True,
     ) -> None:
         self._settings = settings
+        self._divides = divides
         self._database = database
         self._events = events
         self._processing = processing
@@ -171,8 +175,14 @@ class LaterQueue:
         source: Source | None,
     ) -> Worker:
         from stretto.bootstrap.queueing import build_queue, build_worker, listening_bell
+        from stretto.bootstrap.webhooks import build_courier
+        from stretto.contexts.queue.webhooks import CourierThread
 
         bell = None if source else listening_bell(self._settings)
+        courier = CourierThread(build_courier(self._settings, self._database))
+        for end in (JobCompleted, JobFailed, JobCancelled):
+            self._events.subscribe(end, lambda _: courier.nudge())
+        courier.start()
         service = build_queue(
             self._settings,
             self._database,
@@ -180,12 +190,12 @@ class LaterQueue:
             bell=bell,
             wrote=self._wrote,
         )
-        self._endings += [service.dispatcher.bell.close, service.close]
+        self._endings += [courier.close, service.dispatcher.bell.close, service.close]
         return build_worker(
             self._settings,
             self._database,
             service,
-            self._workshop(),
+            self._workshop(divides=self._divides),
             source=source,
             concurrency=concurrency,
             queues=queues,
@@ -199,13 +209,15 @@ class LaterQueue:
         for end in self._endings:
             end()
 
-    def _workshop(self) -> FileWorkshop:
-        from stretto.bootstrap.queueing import FileWorkshop
+    def _workshop(self, *, divides: bool = False) -> FileWorkshop:
+        """One that works for this process alone shares its files with nobody."""
         from stretto.bootstrap.text_log import TextLog
+        from stretto.bootstrap.workshop import FileWorkshop
 
         return FileWorkshop(
             self._settings,
             self._processing,
             with_engine=self._with_engine,
             text=TextLog(self._database),
+            divides=divides,
         )

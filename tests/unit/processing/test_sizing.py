@@ -145,3 +145,20 @@ def test_what_is_longer_than_a_chunk_has_an_opening_unless_all_chunks_are_short(
 
 def test_a_recording_of_unknown_length_has_no_opening() -> None:
     assert not decide(None).opening
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "limits", "shared"),
+    [
+        (20 * 60.0, NO_LIMITS, False),
+        (21 * 60.0, NO_LIMITS, True),
+        (24.0, EngineLimits(max_seconds=6.0), False),
+        (25.0, EngineLimits(max_seconds=6.0), True),
+        (None, NO_LIMITS, False),
+    ],
+)
+def test_a_file_of_more_than_four_chunks_is_worth_sharing(
+    duration_s: float | None, limits: EngineLimits, shared: bool
+) -> None:
+    size = decide(duration_s, limits=limits)
+    assert DynamicChunkSizer().is_worth_sharing(a_file(duration_s), size) is shared

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 from stretto.contexts.core.identifiers import JobId, Timestamp
-from stretto.contexts.queue.model import FileWork, Job, Lease, Moment, Submission
+from stretto.contexts.queue.division import Division, Part
+from stretto.contexts.queue.model import Divided, FileWork, Job, Lease, Moment, Submission
 
 ORIGIN = Timestamp(1_000_000.0)
 
@@ -30,6 +32,23 @@ def a_job(number: int = 1, **given: Any) -> Job:
 
 def a_submission(number: int = 1, *, key: str = "", digest: str = "", **given: Any) -> Submission:
     return Submission(job=a_job(number, **given), key=key, digest=digest)
+
+
+def in_parts(job: Job, count: int, *, each_s: float = 10.0) -> Divided:
+    """As many parts of ten seconds; nothing of it was known."""
+    works = tuple(
+        replace(
+            job.work,
+            part=Part(
+                number=number, start_s=each_s * number, end_s=each_s * (number + 1), plan="a plan"
+            ),
+        )
+        for number in range(count)
+    )
+    division = Division(
+        plan="a plan", parts=count, open=count, chunks=count, total_s=each_s * count
+    )
+    return Divided(division=division, works=works)
 
 
 def at(seconds: float, *, boot: str = "boot 1") -> Moment:

@@ -11,11 +11,11 @@ import pytest
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.core.events import JobCompleted, JobFailed, JobQueued, JobStarted
 from stretto.contexts.core.job import JobStatus
-from stretto.contexts.queue import transitions
+from stretto.contexts.queue import family, transitions
 from stretto.contexts.queue.model import DeathCause, Job, JobPriority, WorkerState
 from tests.fakes.queue import FakeDatabaseClock, MemoryQueue
 from tests.queues import Queue
-from tests.unit.queue.jobs import a_submission, job_id
+from tests.unit.queue.jobs import a_submission, in_parts, job_id
 from tests.unit.queue.shop import SOON_S, Crew, until
 
 FAULTLESS_S = 0.5
@@ -274,6 +274,42 @@ def test_a_worker_that_does_not_come_round_is_noticed(crew: Crew, twin: MemoryQu
     twin.trouble = StorageUnavailable("The disk is gone.")
     twin.soonest_s = lambda _: (_ for _ in ()).throw(twin.trouble)  # type: ignore[method-assign,assignment,arg-type]
     until(lambda: noticed != [])
+
+
+def test_an_idle_worker_beside_ready_jobs_is_noticed(crew: Crew, twin: MemoryQueue) -> None:
+    noticed: list[str] = []
+    twin.claim = lambda *_, **__: None  # type: ignore[method-assign]
+    crew.hire(stuck_s=0.2, stuck=lambda: noticed.append("stuck"), longest_pause_s=0.05)
+    submit(crew, 1)
+    time.sleep(0.5)
+    assert noticed == [], "the job has not been ready for long"
+    crew.queue.clock.advance(1.0)
+    until(lambda: noticed != [])
+
+
+def test_a_busy_worker_beside_ready_jobs_is_not(crew: Crew) -> None:
+    noticed: list[str] = []
+    crew.hire(stuck_s=0.2, stuck=lambda: noticed.append("stuck"), longest_pause_s=0.05)
+    submit(crew, 1, "held")
+    assert crew.workshop.entered.acquire(timeout=SOON_S)
+    submit(crew, 2)
+    crew.queue.clock.advance(0.3)
+    time.sleep(0.6)
+    assert noticed == []
+
+
+def test_parts_of_files_fill_the_hands_that_one_file_would(crew: Crew, twin: MemoryQueue) -> None:
+    crew.queue.jobs.add(a_submission(1, file="held 1"))
+    planner = crew.queue.claim("planner")
+    assert planner is not None
+    into = in_parts(planner, 6)
+    twin.change(planner.id, lambda job, now: family.divided(job, now, fence=1, into=into))
+    crew.hire(concurrency=1, parts_at_once=4)
+    until(lambda: crew.workshop.together == 4)
+    time.sleep(0.2)
+    assert crew.workshop.most_together == 4
+    crew.workshop.released.set()
+    until(lambda: crew.status(planner.id) is JobStatus.COMPLETED)
 
 
 def test_an_idle_worker_asks_less_and_less(crew: Crew, twin: MemoryQueue) -> None:

@@ -113,6 +113,10 @@ class AccessKeyRefused(AccessDenied):
     """A key is needed, and this is none that is valid."""
 
 
+class AddressRefused(InvalidRequest):
+    """The address is not one that is called."""
+
+
 class UnusableMedia(StrettoError):
     """The file cannot be transcribed."""
 
@@ -193,6 +197,10 @@ class AssetDamaged(Unavailable):
     """What lies in the store is not what was published. Publish it again."""
 
     retryable = False
+
+
+class CallbackFailed(Unavailable):
+    """Whoever was to be told did not listen."""
 
 
 class OutputNotWritable(Unavailable):

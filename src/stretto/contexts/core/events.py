@@ -207,6 +207,23 @@ class JobCompleted(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobDivided(DomainEvent):
+    """Its file is long: ``parts`` jobs of their own do one chunk each, and it waits for them."""
+
+    job_id: JobId
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPartCompleted(DomainEvent):
+    """A part of ``parent_id`` is done, number ``part`` of its chunks from 0."""
+
+    job_id: JobId
+    parent_id: JobId
+    part: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFailed(DomainEvent):
     """It is in the dead-letter queue; ``cause`` is refused, errors or crashes."""
 
@@ -218,6 +235,22 @@ class JobFailed(DomainEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobCancelled(DomainEvent):
     job_id: JobId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivered(DomainEvent):
+    """Whoever wanted to be called when the job is over was, at the attempt of this number."""
+
+    job_id: JobId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookGivenUp(DomainEvent):
+    """Nobody listened for hours."""
+
+    job_id: JobId
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from stretto.contexts.core.audio import Span
 from stretto.contexts.core.bus import Publish
@@ -45,6 +45,8 @@ class ChunkProcessor:
     """Cache-aside around one engine call. One processor serves all chunks of one file.
 
     ``retries`` counts the calls after the first; ``slow_down`` is told of each transient failure.
+    A chunk that was ``given_up`` for a reason, by its number, is recalled or is a gap, and never
+    tried. A processor that wants it ``whole`` raises the failure of an engine.
     """
 
     transcript_id: TranscriptId
@@ -57,9 +59,12 @@ class ChunkProcessor:
     publish: Publish
     clock: Callable[[], Timestamp]
     slow_down: Callable[[str], None]
+    given_up: Mapping[int, str] = field(default_factory=dict)
+    whole: bool = False
 
     def process(self, chunk: AudioChunk) -> ChunkOutcome:
-        """Raises Cancelled, and whatever concerns the whole file; an engine's failure is a gap."""
+        """Raises Cancelled, and whatever concerns the whole file; an engine's failure is a gap,
+        unless the chunk is wanted ``whole``."""
         self.cancel.raise_if_cancelled()
         started = self.clock()
         self.publish(
@@ -88,6 +93,12 @@ class ChunkProcessor:
     def _outcome(self, chunk: AudioChunk) -> ChunkOutcome:
         request = chunk_request(chunk, engine=self.engine, options=self.options)
         computed_here, listened = False, chunk
+        reason = self.given_up.get(chunk.planned.index)
+        if reason is not None and self.cache.find(request) is None:
+            unheard = replace(chunk, speech=(Span(0, len(chunk.span)),))
+            return ChunkOutcome(
+                recognition=self._failed(unheard, EngineFailure(reason)), from_cache=False
+            )
 
         def work() -> Recognition:
             nonlocal computed_here, listened
@@ -97,6 +108,8 @@ class ChunkProcessor:
         try:
             recognition = self.cache.compute(request, work, cancel=self.cancel)
         except EngineFailure as failure:
+            if self.whole:
+                raise
             return ChunkOutcome(recognition=self._failed(listened, failure), from_cache=False)
         if not computed_here:
             recognition = replace(recognition, recalled_s=chunk.duration_s)

@@ -50,10 +50,20 @@ class Equipment:
     clock: Callable[[], Timestamp]
     new_id: Callable[[], TranscriptId] = field(default=TranscriptId.new)
 
+    @property
+    def retries(self) -> int:
+        """How often a failed call is worth another."""
+        limits = self.engine.limits
+        return USUAL_RETRIES if limits.retries is None else limits.retries
+
     def strategy(self, file: AudioFile) -> ProcessingStrategy:
         limits = self.engine.limits
         at_once = min(self.concurrency.value, limits.concurrency or self.concurrency.value)
         concurrency = ConcurrencyLimit(at_once)
         size = self.sizer.decide(file, limits=limits, concurrency=concurrency)
-        retries = USUAL_RETRIES if limits.retries is None else limits.retries
-        return ProcessingStrategy(size=size, concurrency=concurrency, retries_per_chunk=retries)
+        return ProcessingStrategy(
+            size=size,
+            concurrency=concurrency,
+            retries_per_chunk=self.retries,
+            shared=self.sizer.is_worth_sharing(file, size),
+        )

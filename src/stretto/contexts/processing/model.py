@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from stretto.contexts.core.audio import BYTES_PER_SECOND, AudioFile, Span
 from stretto.contexts.core.errors import Cancelled, InvalidOption
 from stretto.contexts.core.identifiers import AudioHash, ChunkId, FileHash
+from stretto.contexts.core.recognition import TranscriptionOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,11 +88,46 @@ class SizeDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessingStrategy:
-    """How one file is processed: decided once, before the first chunk."""
+    """How one file is processed: decided once, before the first chunk.
+
+    A ``shared`` one is long enough to be shared out to many workers, chunk by chunk, where it is
+    the queue that has it done.
+    """
 
     size: SizeDecision
     concurrency: ConcurrencyLimit = ConcurrencyLimit()
     retries_per_chunk: int = USUAL_RETRIES
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedOut:
+    """How a file was cut when it was shared out, and why chunks were ``given_up``, by number."""
+
+    file: FileHash
+    size: SizeDecision
+    given_up: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A chunk that somebody is to do, with the options that follow from the whole file."""
+
+    number: int
+    start_s: float
+    end_s: float
+    options: TranscriptionOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """A file with ``chunks`` chunks, of which those ``to_do`` are not known yet."""
+
+    how: SharedOut
+    chunks: int
+    total_s: float
+    known_s: float
+    to_do: tuple[Share, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from stretto.contexts.processing.model import (
     PlannedChunk,
     PlanReport,
     ProcessingStrategy,
+    SharedOut,
 )
 from stretto.contexts.processing.planning import ChunkPlanner
 from stretto.contexts.processing.ports import AudioStream
@@ -53,8 +54,10 @@ class Run:
         cancel: CancelToken,
         progressed: Progressed | None,
         heard: Heard | None,
+        shared: SharedOut | None = None,
     ) -> None:
         self._means = means
+        self._shared = shared
         self._file = file
         self._options = options
         self._cancel = cancel
@@ -80,7 +83,7 @@ class Run:
             )
         )
         strategy = means.strategy(self._file)
-        size = strategy.size
+        size = self._shared.size if self._shared else strategy.size
         self._publish(
             ChunkSizeChosen(
                 at=now,
@@ -127,6 +130,7 @@ class Run:
             publish=self._publish,
             clock=means.clock,
             slow_down=self._slow_down,
+            given_up=self._shared.given_up if self._shared else {},
         )
         means.orchestrator.run(
             finder.follow(self._tracked(chunks, decoded), options, self._language_found),

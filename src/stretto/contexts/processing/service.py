@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from stretto.contexts.core.audio import AudioFile, FileIdentity
 from stretto.contexts.core.errors import Unavailable
@@ -18,8 +18,11 @@ from stretto.contexts.core.events import TranscriptRecalled
 from stretto.contexts.core.recognition import TranscriptionOptions, TranscriptRequest
 from stretto.contexts.core.transcript import CacheUse, Transcript, TranscriptNotKept
 from stretto.contexts.processing.equipment import Equipment, Heard, Keeping, Progressed
-from stretto.contexts.processing.model import CancelToken, PlanReport
+from stretto.contexts.processing.model import CancelToken, PlanReport, Share, SharedOut, Shares
 from stretto.contexts.processing.progress import ProgressTracker
+
+if TYPE_CHECKING:
+    from stretto.contexts.processing.parts import Reels
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +45,16 @@ class ProcessingService(Equipment):
         progressed: Progressed | None = None,
         heard: Heard | None = None,
         keeping: Keeping | None = None,
+        shared: SharedOut | None = None,
     ) -> Transcript:
         """Transcribe ``path``, or return what was kept for the same file, engine and options.
 
         ``again`` transcribes even what is known as a whole. ``heard`` is given all segments of the
         transcript, the first ones long before the last are recognised; what it raises ends the
         work. ``keeping`` may keep the transcript together with something else, or refuse to by
-        raising. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with the
-        transcript in it; an engine's failure on a chunk makes the transcript partial instead.
+        raising. A file that was ``shared`` out is cut in the same way, and what was given up is
+        not tried again. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with
+        the transcript in it; an engine's failure on a chunk makes the transcript partial instead.
         """
         preparing = self._prepared() if _is_large(path) else None
         content = self.reader.identify(path)
@@ -64,7 +69,9 @@ class ProcessingService(Equipment):
             return self._recall(known, path, progressed, heard)
         from stretto.contexts.processing.run import Run
 
-        run = Run(self, file, options, cancel or CancelToken(), progressed, heard)
+        if shared is not None and shared.file != content.file_hash:
+            shared = None  # it was changed since, and nothing that was done is of use
+        run = Run(self, file, options, cancel or CancelToken(), progressed, heard, shared)
         transcript = run.transcribe()
 
         def keep() -> None:
@@ -97,6 +104,50 @@ class ProcessingService(Equipment):
         thread = Thread(target=prepare, name="prepare")
         thread.start()
         return thread
+
+    def share_out(
+        self, path: Path, options: TranscriptionOptions, *, cancel: CancelToken
+    ) -> Shares | None:
+        """The chunks of a long file for many workers; None where one worker does as well, and
+        where the transcript is known. Raises what ``process_file`` raises."""
+        content = self.reader.identify(path)
+        asked = self._request(content, None, options)
+        if self.transcripts.find(asked) is not None:
+            return None
+        file = self.reader.probe(content)
+        if not self.strategy(file).shared or self._known_otherwise(file, asked) is not None:
+            return None
+        from stretto.contexts.processing.parts import share_out
+
+        return share_out(self, file, options, cancel)
+
+    def process_share(
+        self,
+        path: Path,
+        share: Share,
+        shared: SharedOut,
+        *,
+        reels: Reels,
+        state: object,
+        cancel: CancelToken,
+        progressed: Progressed | None = None,
+    ) -> None:
+        """One chunk of a file that was shared out: its answer is in the cache afterwards. Does
+        nothing when the file is another one by now: whoever puts it together sees that, too.
+
+        ``state`` is another one when the file was changed. Raises what ``process_file`` raises,
+        and EngineFailure.
+        """
+        from stretto.contexts.processing.parts import chunks_of, process_chunk
+
+        chunk = reels.chunk(
+            (path, state, shared.size),
+            share.number,
+            lambda: chunks_of(self, path, shared),
+            cancel=cancel,
+        )
+        if chunk is not None:
+            process_chunk(self, chunk, share.options, cancel=cancel, progressed=progressed)
 
     def _request(
         self, content: FileIdentity, stream: int | None, options: TranscriptionOptions

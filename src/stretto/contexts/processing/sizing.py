@@ -22,6 +22,7 @@ SHORTEST_WITH_OPENING_S: Final = 60.0
 """An engine that takes less at a time has its first words early anyway."""
 
 FEWEST_CHUNKS_PER_WORKER: Final = 2
+MOST_CHUNKS_IN_ONE_JOB: Final = 4
 
 
 class DynamicChunkSizer:
@@ -56,6 +57,12 @@ class DynamicChunkSizer:
             opening=_duration_s(file) > ChunkSize(ChunkSize.MINIMUM_BYTES).duration_s
             and maximum_s >= SHORTEST_WITH_OPENING_S,
             reason=f"{target / MEGABYTE:.0f} MB ({target / BYTES_PER_SECOND:.0f} s): {why}",
+        )
+
+    def is_worth_sharing(self, file: AudioFile, size: SizeDecision) -> bool:
+        """Whether many workers together are worth that each of them decodes the file."""
+        return _duration_s(file) > MOST_CHUNKS_IN_ONE_JOB * min(
+            size.target.duration_s, size.maximum_s
         )
 
     def _wish(self, file: AudioFile, concurrency: ConcurrencyLimit) -> tuple[int, str]:

@@ -43,8 +43,10 @@ class DeadLetterHandler:
             raise JobNotInState(f"The job {job_id} was taken up again just now; it is not purged.")
 
     def all(self) -> list[Job]:
-        """Every dead letter there is now, the newest first."""
+        """Every dead letter there is now, the newest first. A part is not among them when its job
+        is: that one begins anew with all its parts."""
         found: list[Job] = []
         while page := self.page(limit=PAGE, after=found[-1] if found else None):
             found += page
-        return found
+        dead = {job.id for job in found}
+        return [job for job in found if job.parent not in dead]

@@ -59,9 +59,10 @@ class JobDispatcher:
         return self._told(change) if change else None
 
     def _told(self, change: Change) -> Job:
-        for event in change.events:
-            self.publish(event)
-        if change.events and change.job.status is JobStatus.QUEUED:
+        for one in change.all():
+            for event in one.events:
+                self.publish(event)
+        if any(one.events and one.job.status is JobStatus.QUEUED for one in change.all()):
             self.bell.ring()
             self.summon(change.job)
         return change.job

@@ -11,6 +11,7 @@ from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus, ProcessingJob
 from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.queue.division import Division, Part
 
 SUSPICIOUS_CRASHES: Final = 2
 """A job on which so many workers died runs alone, so that no other job dies with it."""
@@ -59,12 +60,14 @@ class FileWork:
     """What is to be done: one file, transcribed by an engine with options.
 
     ``engine`` and ``model`` are settings of whoever submitted; empty means the worker's own.
+    ``part`` is the chunk of it that is to be done, None for all of them.
     """
 
     path: str
     options: TranscriptionOptions = field(default_factory=TranscriptionOptions)
     engine: str = ""
     model: str = ""
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,10 @@ class Job:
     and an older one gives none. ``work_key`` is equal for equal work. ``run_at`` is the moment
     before which it is not to be claimed. ``errors`` counts failed tries, ``crashes`` workers that
     vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks.
-    ``cancelling`` is a wish that its worker has yet to see.
+    ``cancelling`` is a wish that its worker has yet to see, ``callback`` a URL that wants to hear
+    of the end. A job with a ``division`` waits for
+    its parts, which are jobs with this one as their ``parent``, and is claimed again to put them
+    together.
     """
 
     id: JobId
@@ -169,6 +175,14 @@ class Job:
     transcript_id: TranscriptId | None = None
     error: JobError | None = None
     cause: DeathCause | None = None
+    callback: str = field(default="", repr=False)
+    parent: JobId | None = None
+    division: Division | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """For its parts: at work, but not in the hands of a worker."""
+        return self.status is JobStatus.PROCESSING and self.lease is None
 
     @property
     def is_over(self) -> bool:
@@ -213,10 +227,25 @@ FINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCE
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A job as it is from now on, and the events that report it: written in one transaction."""
+    """A job as it is from now on, and the events that report it: written in one transaction, with
+    the changes of other jobs ``besides``."""
 
     job: Job
     events: tuple[DomainEvent, ...] = ()
+    besides: tuple[Change, ...] = ()
+
+    def all(self) -> tuple[Change, ...]:
+        return (self, *self.besides)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divided:
+    """What a worker found out about a long file: the parts it is best done in, by all workers."""
+
+    division: Division
+    works: tuple[FileWork, ...]
+    known_s: float = 0.0
+    """Seconds of it that are in the cache, and are no part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId, TranscriptId
 from stretto.contexts.queue.model import (
     Change,
+    Divided,
     Job,
     JobPriority,
     JobProgress,
@@ -52,6 +53,9 @@ class JobQueue(Protocol):
     ) -> Change | None:
         """Apply ``decide`` to the job while nobody else can change it; None changes nothing.
 
+        What follows from it for the parts of the job, or for the one that it is a part of, happens
+        in the same transaction, and is in the answer.
+
         ``alongside`` writes more in the same transaction, after the decision that it may.
         Both may be called again when the database undid the transaction. Raises UnknownJob.
         """
@@ -65,8 +69,11 @@ class JobList(Protocol):
 
     def get(self, job_id: JobId) -> Job | None: ...
 
+    def parts_of(self, job_id: JobId) -> tuple[Job, ...]:
+        """In the order of the file; none of a job that is not divided."""
+
     def page(self, wanted: Wanted) -> tuple[Job, ...]:
-        """The newest first."""
+        """The newest first. Parts of jobs are not listed, but for those that failed."""
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
         """What a worker works on, by what the database says."""
@@ -157,9 +164,9 @@ class ReadyJobs(Protocol):
 class Task(Protocol):
     """Work on one job."""
 
-    def run(self) -> None:
-        """Until it is done, and ``complete`` was called. Raises StrettoError, Cancelled when it was
-        stopped, and whatever a bug raises."""
+    def run(self) -> Divided | None:
+        """Until it is done, and ``complete`` was called; or the parts in which it is better done.
+        Raises StrettoError, Cancelled when it was stopped, and whatever a bug raises."""
 
     def stop(self) -> None:
         """Soon, from any thread."""
@@ -173,7 +180,8 @@ class Workshop(Protocol):
         job: Job,
         *,
         progressed: Callable[[JobProgress], None],
-        complete: Callable[[TranscriptId, Callable[[], None]], None],
+        complete: Callable[[TranscriptId | None, Callable[[], None]], None],
     ) -> Task:
         """``complete`` is called once with the transcript and what keeps it, which is then done in
-        one transaction with the end of the job; it raises ClaimLost when somebody else has it."""
+        one transaction with the end of the job; it raises ClaimLost when somebody else has it.
+        A part has no transcript of its own."""

@@ -20,9 +20,9 @@ from stretto.contexts.core.errors import (
 )
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.text import storable
-from stretto.contexts.queue import transitions
+from stretto.contexts.queue import family, transitions
 from stretto.contexts.queue.dispatcher import Decide, JobDispatcher
-from stretto.contexts.queue.model import LONGEST_TRACE, Job, JobError, JobProgress
+from stretto.contexts.queue.model import LONGEST_TRACE, Divided, Job, JobError, JobProgress
 from stretto.contexts.queue.ports import Workshop
 from stretto.contexts.queue.retry import RetryHandler
 
@@ -61,7 +61,9 @@ class RunningJob:
     def run(self) -> None:
         """Until it is known what became of the job. Never raises."""
         try:
-            self._task.run()
+            into = self._task.run()
+            if into is not None:
+                self._divide(into)
         except BaseException as error:
             self._end(error)
 
@@ -86,7 +88,12 @@ class RunningJob:
     def _progressed(self, progress: JobProgress) -> None:
         self._progress = progress
 
-    def _complete(self, transcript_id: TranscriptId, keep: Callable[[], None]) -> None:
+    def _divide(self, into: Divided) -> None:
+        decide = partial(family.divided, fence=self.job.fence, into=into)
+        if self._dispatcher.change(self.job.id, decide) is None:
+            raise ClaimLost
+
+    def _complete(self, transcript_id: TranscriptId | None, keep: Callable[[], None]) -> None:
         done = partial(
             transitions.completed,
             fence=self.job.fence,

@@ -44,7 +44,8 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueService:
-    """``identity`` tells files apart without reading them: another answer means another file."""
+    """``identity`` tells files apart without reading them: another answer means another file.
+    ``check_callback`` raises when a URL is not one that would be called."""
 
     dispatcher: JobDispatcher
     listed: JobList
@@ -53,13 +54,22 @@ class QueueService:
     dead_letters: DeadLetterHandler
     clock: Callable[[], Timestamp]
     identity: Callable[[str], tuple[str, ...]]
+    check_callback: Callable[[str], None] = lambda _: None
     close: Callable[[], None] = lambda: None
 
     def submit(
-        self, work: FileWork, *, priority: JobPriority = JobPriority.MEDIUM, key: str = ""
+        self,
+        work: FileWork,
+        *,
+        priority: JobPriority = JobPriority.MEDIUM,
+        key: str = "",
+        callback: str = "",
     ) -> Job:
         """The job is on the disk when this returns. With the same ``key`` it is the same job, for a
-        day. Raises KeyReused, InvalidOption, StorageFull and StorageUnavailable."""
+        day. ``callback`` is a URL that is called when it is over. Raises KeyReused, InvalidOption,
+        AddressRefused, StorageFull and StorageUnavailable."""
+        if callback:
+            self.check_callback(callback)
         now = self.clock()
         job = Job(
             id=JobId.new(),
@@ -70,8 +80,9 @@ class QueueService:
             created_at=now,
             updated_at=now,
             run_at=now,
+            callback=callback,
         )
-        request = digest((work, int(priority)))
+        request = digest((work, int(priority), *([callback] if callback else [])))
         return self.dispatcher.accept(Submission(job=job, key=key, digest=request))
 
     def get(self, job_id: JobId) -> Job:

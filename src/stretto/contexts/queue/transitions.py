@@ -11,10 +11,12 @@ from typing import Any, Final
 
 from stretto.contexts.core.errors import JobNotInState
 from stretto.contexts.core.events import (
+    DomainEvent,
     JobCancelled,
     JobCompleted,
     JobFailed,
     JobHandedBack,
+    JobPartCompleted,
     JobProgressed,
     JobQueued,
     JobRetried,
@@ -37,11 +39,12 @@ TRANSITIONS: Final = {
     JobStatus.PROCESSING: frozenset(
         {JobStatus.QUEUED, JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
     ),
-    JobStatus.COMPLETED: frozenset[JobStatus](),
-    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.COMPLETED: frozenset({JobStatus.PROCESSING}),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED, JobStatus.PROCESSING}),
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
-"""The last two are left only when somebody asks for it."""
+"""The last three are left only when somebody asks for it: a completed job, when a part of it that
+was given up is tried again."""
 
 _FREE: Final[dict[str, Any]] = {"holder": "", "lease": None, "cancelling": False}
 GONE: Final = "The worker that had the job is gone."
@@ -54,7 +57,9 @@ def accepted(job: Job, now: Moment) -> Change:
 
 
 def claimed(job: Job, now: Moment, *, holder: str, lease: Lease) -> Change:
-    taken = _moved(job, JobStatus.PROCESSING, now, fence=job.fence + 1, holder=holder, lease=lease)
+    if job.status is not JobStatus.QUEUED:
+        raise JobNotInState(f"The job {job.id} is {job.status}; only a queued one is claimed.")
+    taken = moved(job, JobStatus.PROCESSING, now, fence=job.fence + 1, holder=holder, lease=lease)
     started = JobStarted(
         at=now.at,
         job_id=job.id,
@@ -67,9 +72,14 @@ def claimed(job: Job, now: Moment, *, holder: str, lease: Lease) -> Change:
 
 
 def progressed(job: Job, now: Moment, *, fence: int, progress: JobProgress) -> Change | None:
-    if not _is_held(job, fence):
+    if not is_held(job, fence):
         return None
-    event = JobProgressed(
+    event = progress_event(job, progress, now)
+    return Change(replace(job, progress=progress, updated_at=now.at), (event,))
+
+
+def progress_event(job: Job, progress: JobProgress, now: Moment) -> JobProgressed:
+    return JobProgressed(
         at=now.at,
         job_id=job.id,
         fraction=progress.fraction,
@@ -78,15 +88,15 @@ def progressed(job: Job, now: Moment, *, fence: int, progress: JobProgress) -> C
         chunks_done=progress.chunks_done,
         chunks_known=progress.chunks_known,
     )
-    return Change(replace(job, progress=progress, updated_at=now.at), (event,))
 
 
 def completed(
-    job: Job, now: Moment, *, fence: int, transcript_id: TranscriptId, progress: JobProgress
+    job: Job, now: Moment, *, fence: int, transcript_id: TranscriptId | None, progress: JobProgress
 ) -> Change | None:
-    if not _is_held(job, fence):
+    """``transcript_id`` is None for a part, whose answer is in the cache."""
+    if not is_held(job, fence):
         return None
-    done = _moved(
+    done = moved(
         job,
         JobStatus.COMPLETED,
         now,
@@ -96,15 +106,14 @@ def completed(
         crashes=0,
         crashes_since=None,
     )
-    event = JobCompleted(at=now.at, job_id=job.id, transcript_id=transcript_id)
-    return Change(done, (event,))
+    return Change(done, (_completion(done, now),))
 
 
 def failed(
     job: Job, now: Moment, *, fence: int, error: JobError, retryable: bool, policy: RetryPolicy
 ) -> Change | None:
     """Tried again later, or given up."""
-    if not _is_held(job, fence):
+    if not is_held(job, fence):
         return None
     if job.cancelling:
         return _cancelled(job, now)
@@ -112,7 +121,7 @@ def failed(
     counted = replace(job, errors=errors, error=error, crashes=0, crashes_since=None)
     cause = policy.death_by_error(errors, retryable=retryable)
     if cause is not None:
-        dead = _moved(counted, JobStatus.FAILED, now, cause=cause)
+        dead = moved(counted, JobStatus.FAILED, now, cause=cause)
         event = JobFailed(at=now.at, job_id=job.id, reason=error.message, cause=cause.value)
         return Change(dead, (event,))
     delay_s = policy.delay_s(errors)
@@ -134,7 +143,7 @@ def expired(job: Job, now: Moment, *, policy: RetryPolicy) -> Change | None:
     cause = policy.death_by_crash(crashes)
     if cause is not None:
         reason = f"{crashes} workers died on it."
-        dead = _moved(counted, JobStatus.FAILED, now, cause=cause)
+        dead = moved(counted, JobStatus.FAILED, now, cause=cause)
         dead = replace(dead, error=replace(error, message=reason))
         event = JobFailed(at=now.at, job_id=job.id, reason=reason, cause=cause.value)
         return Change(dead, (event,))
@@ -143,24 +152,24 @@ def expired(job: Job, now: Moment, *, policy: RetryPolicy) -> Change | None:
 
 def handed_back(job: Job, now: Moment, *, fence: int) -> Change | None:
     """Its worker leaves: as if it had not been claimed, but for the fence."""
-    if not _is_held(job, fence):
+    if not is_held(job, fence):
         return None
     if job.cancelling:
         return _cancelled(job, now)
     event = JobHandedBack(at=now.at, job_id=job.id)
-    return Change(_moved(job, JobStatus.QUEUED, now, run_at=now.at), (event,))
+    return Change(moved(job, JobStatus.QUEUED, now, run_at=now.at), (event,))
 
 
 def stopped(job: Job, now: Moment, *, fence: int) -> Change | None:
     """Its worker saw the wish to cancel, and stopped."""
-    return _cancelled(job, now) if _is_held(job, fence) else None
+    return _cancelled(job, now) if is_held(job, fence) else None
 
 
 def cancelled(job: Job, now: Moment) -> Change | None:
     """A queued job never starts; a running one is stopped by its worker; one that is over stays."""
     if job.is_over:
         return None
-    if job.status is JobStatus.PROCESSING:
+    if job.status is JobStatus.PROCESSING and not job.is_waiting:
         return Change(replace(job, cancelling=True, updated_at=now.at))
     return _cancelled(job, now)
 
@@ -176,28 +185,44 @@ def requeued(job: Job, now: Moment) -> Change:
             "again."
         )
     fresh = replace(
-        job, errors=0, crashes=0, crashes_since=None, crashed_after=0, error=None, cause=None
+        job,
+        errors=0,
+        crashes=0,
+        crashes_since=None,
+        crashed_after=0,
+        error=None,
+        cause=None,
+        division=None,
     )
-    queued = _moved(fresh, JobStatus.QUEUED, now, run_at=now.at, progress=JobProgress())
+    queued = moved(fresh, JobStatus.QUEUED, now, run_at=now.at, progress=JobProgress())
     return Change(queued, (JobQueued(at=now.at, job_id=job.id, file=job.file),))
 
 
-def _is_held(job: Job, fence: int) -> bool:
-    return job.status is JobStatus.PROCESSING and job.fence == fence
+def _completion(job: Job, now: Moment) -> DomainEvent:
+    if job.parent is not None and job.work.part is not None:
+        number = job.work.part.number
+        return JobPartCompleted(at=now.at, job_id=job.id, parent_id=job.parent, part=number)
+    if job.transcript_id is None:
+        raise JobNotInState(f"The job {job.id} cannot be completed without a transcript.")
+    return JobCompleted(at=now.at, job_id=job.id, transcript_id=job.transcript_id)
+
+
+def is_held(job: Job, fence: int) -> bool:
+    return job.status is JobStatus.PROCESSING and job.fence == fence and job.lease is not None
 
 
 def _again(job: Job, now: Moment, *, delay_s: float, reason: str, attempt: int) -> Change:
-    queued = _moved(job, JobStatus.QUEUED, now, run_at=Timestamp(now.at.unix_s + delay_s))
+    queued = moved(job, JobStatus.QUEUED, now, run_at=Timestamp(now.at.unix_s + delay_s))
     event = JobRetried(at=now.at, job_id=job.id, attempt=attempt, delay_s=delay_s, reason=reason)
     return Change(queued, (event,))
 
 
 def _cancelled(job: Job, now: Moment) -> Change:
     event = JobCancelled(at=now.at, job_id=job.id)
-    return Change(_moved(job, JobStatus.CANCELLED, now), (event,))
+    return Change(moved(job, JobStatus.CANCELLED, now), (event,))
 
 
-def _moved(job: Job, to: JobStatus, now: Moment, **changes: Any) -> Job:
+def moved(job: Job, to: JobStatus, now: Moment, **changes: Any) -> Job:
     """Whoever is not at work has no holder, no lease, and nobody to be told to stop."""
     if to not in TRANSITIONS[job.status]:
         raise JobNotInState(f"The job {job.id} is {job.status}; from there it cannot become {to}.")

@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -39,8 +39,10 @@ logger = logging.getLogger(__name__)
 @dataclass(slots=True, kw_only=True)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
-    by a signal handler. ``stuck`` is called by the watchdog, from another thread, when the worker
-    has not come round for a minute, ``finished`` when it is done with a job, as ever it ended."""
+    by a signal handler. ``parts_at_once`` parts of files are as much work as one file. ``stuck`` is
+    called by the watchdog, from another thread, when the worker has not come round for a minute, or
+    took nothing for as long while jobs were ready; ``finished`` when it is done with a job, as ever
+    it ended."""
 
     node: WorkerNode
     source: Source
@@ -50,6 +52,7 @@ class Worker:
     workers: Workers
     workshop: Workshop
     retries: RetryHandler = field(default_factory=RetryHandler)
+    parts_at_once: int = 1
     grace_s: float = GRACE_S
     longest_pause_s: float = LONGEST_PAUSE_S
     stuck_s: float = STUCK_S
@@ -58,6 +61,8 @@ class Worker:
     _leaving: bool = False
     _abandoned: bool = False
     _came_round: float = 0.0
+    _busy_at: float = 0.0
+    _looked_at: float = 0.0
     _pause_s: float = SHORTEST_PAUSE_S
     _hands: dict[RunningJob, threading.Thread] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,7 +70,7 @@ class Worker:
     def run(self) -> None:
         """Work until somebody wants the worker to leave."""
         caretaker = self._caretaker()
-        self._came_round = time.monotonic()
+        self._came_round = self._busy_at = self._looked_at = time.monotonic()
         caretaker.start()
         try:
             while not self._leaving:
@@ -142,7 +147,13 @@ class Worker:
     def _has_a_hand_free(self) -> bool:
         """A suspect is worked on alone."""
         running = self.running()
-        return len(running) < self.node.concurrency and not any(o.job.is_suspect for o in running)
+        return not self._is_full(running) and not any(o.job.is_suspect for o in running)
+
+    def _is_full(self, running: Sequence[RunningJob]) -> bool:
+        parts = sum(one.job.parent is not None for one in running)
+        files = len(running) - parts
+        hands = self.node.concurrency * self.parts_at_once
+        return files >= self.node.concurrency or files * self.parts_at_once + parts >= hands
 
     def _next(self) -> Job | None:
         """After a while without a job it only asks whether there is one: that costs a read."""
@@ -194,7 +205,7 @@ class Worker:
         """Hand the least urgent job back when a more urgent one waits and no hand is free: what is
         finished of it is kept, so that little more than reading its file is done again."""
         running = self.running()
-        if self._leaving or len(running) < self.node.concurrency:
+        if self._leaving or not self._is_full(running):
             return
         least = max(running, key=lambda one: (one.job.priority, one.job.run_at))
         urgent = tuple(queue for queue in self.source.queues if queue < least.job.priority)
@@ -203,9 +214,28 @@ class Worker:
             least.stop(Stop.LEAVING)
 
     def _watch(self) -> None:
-        if not self._leaving and time.monotonic() - self._came_round > self.stuck_s:
+        if self._leaving:
+            return
+        if time.monotonic() - self._came_round > self.stuck_s:
             logger.error("The worker has not come round for %.0f s.", self.stuck_s)
             self.stuck()
+        elif self._starves():
+            logger.error("Jobs are ready, and for %.0f s the worker took none.", self.stuck_s)
+            self.stuck()
+
+    def _starves(self) -> bool:
+        """Whether it has had nothing to do for long while something was there to be done."""
+        now = time.monotonic()
+        if self.running():
+            self._busy_at = self._looked_at = now
+        if now - self._busy_at <= self.stuck_s or now - self._looked_at <= self.stuck_s / 6:
+            return False
+        self._looked_at = now
+        try:
+            return self.listed.waits(Look(queues=self.source.queues, waited_s=self.stuck_s))
+        except StrettoError as trouble:
+            logger.warning("The worker cannot see whether jobs are ready: %s", trouble)
+            return False
 
     def _drain(self, caretaker: Caretaker) -> None:
         self._leaving = True

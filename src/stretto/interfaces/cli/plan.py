@@ -16,6 +16,9 @@ def plan_text(report: PlanReport) -> str:
         f"chunks of about {report.strategy.size.reason}",
         f"up to {report.strategy.concurrency.value} at once, "
         f"{report.strategy.retries_per_chunk} retries per chunk",
+        "submitted, its chunks are shared by all workers"
+        if report.strategy.shared
+        else "submitted, it is one job of one worker",
     ]
     for chunk, cached in zip(report.chunks, report.cached, strict=True):
         lines.append(
@@ -47,6 +50,7 @@ def plan_document(report: PlanReport) -> str:
             "chunk_bytes": size.target.bytes,
             "reason": size.reason,
             "concurrency": report.strategy.concurrency.value,
+            "shared": report.strategy.shared,
             "estimated_s": report.estimated_s,
             "chunks": [
                 {

@@ -12,6 +12,7 @@ from stretto.contexts.core.errors import InvalidOption, JobNotInState
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.queue.division import Division
 from stretto.contexts.queue.model import Job, Wanted, WorkerNode
 from stretto.contexts.queue.service import QueueService
 from stretto.interfaces.cli.exit_codes import ExitCode
@@ -135,10 +136,18 @@ def as_document(job: Job) -> dict[str, Any]:
         "error": {"kind": job.error.kind, "message": job.error.message} if job.error else None,
         "cause": job.cause.value if job.cause else None,
         "worker": job.holder or None,
+        "parent": str(job.parent) if job.parent else None,
+        "part": job.work.part.number if job.work.part else None,
+        "parts": _parts_document(job.division) if job.division else None,
         "created_at": job.created_at.unix_s,
         "updated_at": job.updated_at.unix_s,
         "run_at": job.run_at.unix_s,
     }
+
+
+def _parts_document(division: Division) -> dict[str, Any]:
+    missing = [{"part": one.number, "reason": one.reason} for one in division.missing]
+    return {"total": division.parts, "open": division.open, "missing": missing}
 
 
 def event_document(event: DomainEvent) -> dict[str, Any]:
@@ -169,6 +178,12 @@ def _described(job: Job) -> Iterable[tuple[str, str]]:
     yield "progress", f"{progress.fraction:.0%}, {progress.chunks_done} chunks done"
     yield "submitted", moment(job.created_at.unix_s)
     yield "attempts", f"{job.attempts} ({job.errors} errors, {job.crashes} crashes)"
+    if job.work.part and job.parent:
+        yield "part", f"chunk {job.work.part.number} of the job {job.parent}"
+    if job.division:
+        yield "parts", f"{job.division.parts}, {job.division.open} of them not over"
+        for one in job.division.missing:
+            yield "missing", f"chunk {one.number}: {printable(one.reason)}"
     if job.holder:
         yield "worker", job.holder
     if job.transcript_id:

@@ -41,6 +41,9 @@ def submit(
     key: Annotated[
         str, typer.Option(help="A word for this request: made again, it is the same job.")
     ] = "",
+    callback: Annotated[
+        str, typer.Option(metavar="URL", help="Called, signed, when a job is over.")
+    ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress to the end.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress or messages.")] = False,
     as_json: Json = False,
@@ -57,6 +60,7 @@ def submit(
         language=language,
         prompt=prompt,
         key=key,
+        callback=callback,
         wait=wait,
         quiet=quiet,
         as_json=as_json,

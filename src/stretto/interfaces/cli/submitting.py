@@ -34,6 +34,7 @@ class Request:
     language: str | None
     prompt: str
     key: str
+    callback: str
     wait: bool
     quiet: bool
     as_json: bool
@@ -89,7 +90,7 @@ def _accept(
             print(f"stretto: {error.message}", file=sys.stderr)
             codes.append(exit_code_of(error))
             continue
-        job = queue.submit(work, priority=priority, key=request.key)
+        job = queue.submit(work, priority=priority, key=request.key, callback=request.callback)
         jobs.append(job)
         print(json.dumps(as_document(job)) if request.as_json else job.id, flush=True)
     return codes, jobs

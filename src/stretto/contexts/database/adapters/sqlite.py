@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.database.adapters.group_commit import GroupCommit, Line
 from stretto.contexts.database.adapters.sqlite_errors import translate
 from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
 
@@ -58,6 +59,7 @@ class SqliteDatabase:
         self._guard = threading.Lock()
         self._turn = threading.Lock()  # waiting here is fair and cheap, SQLite's way is polling
         self._closed = False
+        self._line = Line()
 
     @contextmanager
     def read(self) -> Generator[sqlite3.Connection, None, None]:
@@ -90,6 +92,17 @@ class SqliteDatabase:
         a server may have it run again, so it must change nothing but the database."""
         with self.write() as connection:
             return work(connection)
+
+    @property
+    def together(self) -> GroupCommit:
+        """The same database, for those whose ``transact`` goes along with that of other threads."""
+        return GroupCommit(self, self._line)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the calling thread is in a ``write``."""
+        owned: _Owned | None = getattr(self._local, "owned", None)
+        return owned is not None and owned.writing
 
     def close(self) -> None:
         """Close all connections after what they are doing now; later use is refused."""

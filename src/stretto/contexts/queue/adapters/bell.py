@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from stretto.contexts.queue.adapters.jobs import CHANNEL
+from stretto.contexts.queue.adapters.statements import CHANNEL
 
 LISTEN_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0

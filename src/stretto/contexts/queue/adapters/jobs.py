@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.identifiers import JobId, TranscriptId
+from stretto.contexts.queue import family
+from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Database, Outbox
-from stretto.contexts.queue.adapters.rows import (
-    BORN_WITH,
-    COLUMNS,
-    UNCHANGING,
-    changing_row_of,
-    job_of,
-    row_of,
-)
+from stretto.contexts.queue.adapters.rows import changing_row_of, job_of, row_of
+from stretto.contexts.queue.adapters.webhooks import owe
 from stretto.contexts.queue.model import (
     SUSPICIOUS_CRASHES,
     Change,
@@ -29,9 +26,6 @@ from stretto.contexts.queue.model import (
 )
 from stretto.contexts.queue.transitions import accepted
 
-CHANNEL: Final = "stretto_queue"
-"""On which PostgreSQL tells the workers of new jobs."""
-
 KEY_KEPT_FOR_S: Final = 24 * 3600.0
 NO_LIMIT: Final = 1_000_000_000
 
@@ -44,7 +38,7 @@ class SqlJobs:
         self._outbox = outbox
         self._clock = clock
         server = database.dialect == "postgresql"
-        self._notify = _NOTIFY if server else ""
+        self._notify = sql.NOTIFY if server else ""
         self._lock = " FOR UPDATE" if server else ""
         self._skip = " FOR UPDATE OF queue_job SKIP LOCKED" if server else ""
 
@@ -58,8 +52,8 @@ class SqlJobs:
             }
             if submission.key:
                 old = {"key": submission.key, "before": now.at.unix_s - KEY_KEPT_FOR_S}
-                connection.execute(_FORGET_KEY, old)
-            if not connection.execute(_INSERT, row).rowcount:
+                connection.execute(sql.FORGET_KEY, old)
+            if not connection.execute(sql.INSERT, row).rowcount:
                 return Change(self._known(connection, submission))
             self._report(connection, change, now)
             return change
@@ -93,16 +87,17 @@ class SqlJobs:
         alongside: Callable[[], None] | None = None,
     ) -> Change | None:
         def work(connection: Connection) -> Change | None:
-            row = connection.execute(_GET + self._lock, {"id": str(job_id)}).fetchone()
-            if row is None:
-                raise unknown(job_id)
+            job, parent = self._locked(connection, job_id)
             now = self._clock.read(connection)
-            change = decide(job_of(row), now)
+            change = decide(job, now)
             if change is None:
                 return None
             if alongside is not None:
                 alongside()
-            return self._write(connection, change, now)
+            self._write(connection, change, now)
+            if parent is None and job.division is None and not change.besides:
+                return change
+            return self._family(connection, change, before=job, parent=parent, now=now)
 
         return self._database.transact(work)
 
@@ -116,15 +111,19 @@ class SqlJobs:
         """The jobs that made a transcript, with what is known of them. Returns how many."""
 
         def work(connection: Connection) -> int:
-            rows = connection.execute(_OF_TRANSCRIPT, {"id": str(transcript_id)}).fetchall()
+            rows = connection.execute(sql.OF_TRANSCRIPT, {"id": str(transcript_id)}).fetchall()
             return sum(self._delete(connection, job_id) for (job_id,) in rows)
 
         return self._database.transact(work)
 
     def get(self, job_id: JobId) -> Job | None:
         with self._database.read() as connection:
-            row = connection.execute(_GET, {"id": str(job_id)}).fetchone()
+            row = connection.execute(sql.GET, {"id": str(job_id)}).fetchone()
         return job_of(row) if row else None
+
+    def parts_of(self, job_id: JobId) -> tuple[Job, ...]:
+        with self._database.read() as connection:
+            return self._parts(connection, job_id)
 
     def page(self, wanted: Wanted) -> tuple[Job, ...]:
         after = wanted.after
@@ -135,14 +134,14 @@ class SqlJobs:
         }
         given = {"status": wanted.status and wanted.status.value, "owner": wanted.owner}
         values |= {name: value for name, value in given.items() if value is not None}
-        conditions = "".join(f" AND {_CONDITIONS[name]}" for name in given if name in values)
+        statement = sql.page(name for name in given if name in values)
         with self._database.read() as connection:
-            rows = connection.execute(_PAGE.format(conditions=conditions), values).fetchall()
+            rows = connection.execute(statement, values).fetchall()
         return tuple(job_of(row) for row in rows)
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
         with self._database.read() as connection:
-            rows = connection.execute(_HELD, {"holder": holder}).fetchall()
+            rows = connection.execute(sql.HELD, {"holder": holder}).fetchall()
         return tuple(job_of(row) for row in rows)
 
     def waits(self, look: Look) -> bool:
@@ -150,7 +149,7 @@ class SqlJobs:
             ready = self._clock.read(connection).at.unix_s - look.waited_s
             given = {"ready": ready, "suspects": SUSPICIOUS_CRASHES}
             return any(
-                connection.execute(_CLAIM_NEXT, given | {"priority": int(queue)}).fetchone()
+                connection.execute(sql.CLAIM_NEXT, given | {"priority": int(queue)}).fetchone()
                 for queue in look.queues
             )
 
@@ -163,7 +162,7 @@ class SqlJobs:
         with self._database.read() as connection:
             now = self._clock.read(connection)
             values = {"boot": now.boot, "now": now.lease_s, "limit": limit}
-            rows = connection.execute(_EXPIRED, values).fetchall()
+            rows = connection.execute(sql.EXPIRED, values).fetchall()
         return tuple(JobId.parse(job_id) for job_id, _ in rows)
 
     def renew(self, held: Sequence[tuple[JobId, int]], lease: Callable[[Moment], Lease]) -> None:
@@ -173,23 +172,70 @@ class SqlJobs:
                 held, key=str
             ):  # in one order, so that none waits for another
                 row = {"id": str(job_id), "fence": fence, "until": until.until_s}
-                connection.execute(_RENEW, row | {"boot": until.boot})
+                connection.execute(sql.RENEW, row | {"boot": until.boot})
 
         self._database.transact(work)
 
+    def _locked(self, connection: Connection, job_id: JobId) -> tuple[Job, Job | None]:
+        """The job, and the one that it is a part of: locked in this order, the parent first, so
+        that none waits for another in a circle."""
+        rows = connection.execute(sql.WITH_PARENT + self._lock, {"id": str(job_id)}).fetchall()
+        found = {job.id: job for job in map(job_of, rows)}
+        if job_id not in found:
+            raise unknown(job_id)
+        job = found[job_id]
+        return job, found.get(job.parent) if job.parent else None
+
+    def _family(
+        self,
+        connection: Connection,
+        change: Change,
+        *,
+        before: Job,
+        parent: Job | None,
+        now: Moment,
+    ) -> Change:
+        """What the change brings about in the parts of the job, or in the one it is a part of."""
+        job = change.job
+        for born in change.besides:
+            connection.execute(sql.INSERT, row_of(born.job) | sql.WITHOUT_KEY)
+            self._report(connection, born, now)
+        brought: list[Change] = []
+        if family.loses_parts(before, job):
+            self._delete_parts(connection, str(job.id))
+        elif job.division is not None and job.is_over:
+            parts = self._parts(connection, job.id, self._lock)
+            brought += family.parts_after(before, job, parts, now)
+        if parent is not None and (after := family.parent_after(parent, before, job, now)):
+            brought.append(after)
+        for one in brought:
+            self._write(connection, one, now)
+        return replace(change, besides=(*change.besides, *brought))
+
+    def _parts(self, connection: Connection, parent: JobId, lock: str = "") -> tuple[Job, ...]:
+        rows = connection.execute(sql.PARTS + lock, {"id": str(parent)}).fetchall()
+        return tuple(job_of(row) for row in rows)
+
+    def _delete_parts(self, connection: Connection, parent: str) -> None:
+        rows = connection.execute(sql.DELETE_PARTS, {"id": parent}).fetchall()
+        for (job_id,) in rows:
+            self._outbox.forget(connection, job_id)
+
     def _write(self, connection: Connection, change: Change, now: Moment) -> Change:
-        connection.execute(_UPDATE, changing_row_of(change.job))
+        connection.execute(sql.UPDATE, changing_row_of(change.job))
         self._report(connection, change, now)
         return change
 
     def _report(self, connection: Connection, change: Change, now: Moment) -> None:
         job = change.job
         self._outbox.append(connection, str(job.id), *change.events)
+        if job.callback and job.is_over and change.events:
+            owe(connection, job, now.at.unix_s)
         if self._notify and not job.holder and not job.is_over and job.run_at <= now.at:
             connection.execute(self._notify)  # heard when this is committed, and only then
 
     def _known(self, connection: Connection, submission: Submission) -> Job:
-        row = connection.execute(_OF_KEY, {"key": submission.key}).fetchone()
+        row = connection.execute(sql.OF_KEY, {"key": submission.key}).fetchone()
         if row is None:  # the id is there, not the key: it is a random one
             raise KeyReused(f"There is a job {submission.job.id} already.")
         if row[-1] != submission.digest:
@@ -200,9 +246,10 @@ class SqlJobs:
         return job_of(row[:-1])
 
     def _delete(self, connection: Connection, job_id: str) -> bool:
-        deleted = connection.execute(_DELETE, {"id": job_id}).rowcount == 1
+        deleted = connection.execute(sql.DELETE, {"id": job_id}).rowcount == 1
         if deleted:
             self._outbox.forget(connection, job_id)
+            self._delete_parts(connection, job_id)
         return deleted
 
 
@@ -214,12 +261,12 @@ def _searches(
     connection: Connection, looks: Sequence[Look], only: JobId | None, now: Moment
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if only is not None:
-        yield _CLAIM_ONE, {"id": str(only), "ready": now.at.unix_s}
+        yield sql.CLAIM_ONE, {"id": str(only), "ready": now.at.unix_s}
         return
     for look in looks:
         ready = now.at.unix_s - look.waited_s
         for queue in look.queues if len(look.queues) == 1 else _oldest_first(connection, look):
-            yield _CLAIM_NEXT, {"priority": int(queue), "ready": ready}
+            yield sql.CLAIM_NEXT, {"priority": int(queue), "ready": ready}
 
 
 def _oldest_first(connection: Connection, look: Look) -> list[JobPriority]:
@@ -230,65 +277,5 @@ def _heads(
     connection: Connection, queues: Sequence[JobPriority]
 ) -> list[tuple[float, JobPriority]]:
     """When the first job of each queue is ready, the soonest first."""
-    rows = connection.execute(_HEADS).fetchall()
+    rows = connection.execute(sql.HEADS).fetchall()
     return sorted((at, JobPriority(q)) for q, at in rows if at is not None and q in queues)
-
-
-_ALL: Final = ", ".join(COLUMNS)
-_SETTABLE: Final = [name for name in COLUMNS if name not in UNCHANGING]
-# Put together of constants alone.
-_INSERT: Final = f"""
-    INSERT INTO queue_job ({", ".join(BORN_WITH)}, request_key, request_digest)
-    VALUES ({", ".join(f":{name}" for name in BORN_WITH)}, :request_key, :request_digest)
-    ON CONFLICT DO NOTHING
-"""  # noqa: S608
-_UPDATE: Final = f"""
-    UPDATE queue_job SET {", ".join(f"{name} = :{name}" for name in _SETTABLE)} WHERE id = :id
-"""  # noqa: S608
-_GET: Final = f"SELECT {_ALL} FROM queue_job WHERE id = :id"  # noqa: S608
-_OF_KEY: Final = f"""
-    SELECT {_ALL}, request_digest FROM queue_job WHERE request_key = :key
-"""  # noqa: S608
-_FORGET_KEY: Final = """
-    UPDATE queue_job SET request_key = NULL WHERE request_key = :key AND created_at < :before
-"""
-_CLAIMABLE: Final = f"""
-    SELECT {_ALL} FROM queue_job
-    WHERE status = 'queued' AND run_at <= :ready AND crashes < :suspects AND NOT EXISTS (
-        SELECT 1 FROM queue_job AS same
-        WHERE same.status = 'processing' AND same.work_key = queue_job.work_key
-    )
-"""  # noqa: S608
-_CLAIM_NEXT: Final = f"{_CLAIMABLE} AND priority = :priority ORDER BY run_at, id LIMIT 1"
-_CLAIM_ONE: Final = f"{_CLAIMABLE} AND id = :id LIMIT 1"
-_HEADS: Final = " UNION ALL ".join(
-    f"SELECT {int(queue)}, min(run_at) FROM queue_job "  # noqa: S608
-    f"WHERE status = 'queued' AND priority = {int(queue)}"
-    for queue in JobPriority
-)
-_HELD: Final = f"""
-    SELECT {_ALL} FROM queue_job WHERE status = 'processing' AND holder = :holder
-"""  # noqa: S608
-_EXPIRED: Final = """
-    SELECT id, lease_until FROM queue_job
-    WHERE status = 'processing' AND lease_boot = :boot AND lease_until <= :now
-    UNION ALL
-    SELECT id, 0 FROM queue_job WHERE status = 'processing' AND lease_boot < :boot
-    UNION ALL
-    SELECT id, 0 FROM queue_job WHERE status = 'processing' AND lease_boot > :boot
-    ORDER BY 2 LIMIT :limit
-"""
-_RENEW: Final = """
-    UPDATE queue_job SET lease_until = :until, lease_boot = :boot
-    WHERE id = :id AND fence = :fence AND lease_until IS NOT NULL
-"""
-_PAGE: Final = f"""
-    SELECT {_ALL} FROM queue_job WHERE (created_at, id) < (:at, :id){{conditions}}
-    ORDER BY created_at DESC, id DESC LIMIT :limit
-"""  # noqa: S608
-_CONDITIONS: Final = {"status": "status = :status", "owner": "owner = :owner"}
-_OF_TRANSCRIPT: Final = "SELECT id FROM queue_job WHERE transcript_id = :id"
-_DELETE: Final = """
-    DELETE FROM queue_job WHERE id = :id AND status IN ('completed', 'failed', 'cancelled')
-"""
-_NOTIFY: Final = f"SELECT pg_notify('{CHANNEL}', '')"

@@ -10,6 +10,7 @@ import msgspec
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.text import storable
+from stretto.contexts.queue.division import Division
 from stretto.contexts.queue.model import (
     DeathCause,
     FileWork,
@@ -32,12 +33,15 @@ COLUMNS: Final = (
         "error",
         "cause",
     ),
+    *("callback", "parent", "division"),
 )
+UNCHANGING: Final = frozenset(
+    {"id", "file", "work", "work_key", "priority", "created_at", "callback", "parent"}
+)
+"""What a job is born with."""
+
 BORN_WITH: Final = (*COLUMNS, "owner")
 """The columns of a new row; ``owner`` stands in ``work`` too, and is there to be sought by."""
-
-UNCHANGING: Final = frozenset({"id", "file", "work", "work_key", "priority", "created_at"})
-"""What a job is born with."""
 
 Kind = TypeVar("Kind")
 
@@ -52,6 +56,8 @@ def row_of(job: Job) -> dict[str, Any]:
         "owner": job.owner,
         "priority": int(job.priority),
         "created_at": job.created_at.unix_s,
+        "callback": job.callback,
+        "parent": str(job.parent) if job.parent else None,
     }
 
 
@@ -75,6 +81,7 @@ def changing_row_of(job: Job) -> dict[str, Any]:
         "transcript_id": str(job.transcript_id) if job.transcript_id else None,
         "error": _json(job.error) if job.error else None,
         "cause": job.cause.value if job.cause else None,
+        "division": _json(job.division) if job.division else None,
     }
 
 
@@ -83,6 +90,7 @@ def job_of(row: Any) -> Job:
     found = dict(zip(COLUMNS, row, strict=True))
     until, since = found["lease_until"], found["crashes_since"]
     transcript_id, error, cause = found["transcript_id"], found["error"], found["cause"]
+    parent, division = found["parent"], found["division"]
     return Job(
         id=JobId.parse(found["id"]),
         file=found["file"],
@@ -105,6 +113,9 @@ def job_of(row: Any) -> Job:
         transcript_id=TranscriptId.parse(transcript_id) if transcript_id else None,
         error=_read(error, JobError) if error else None,
         cause=DeathCause(cause) if cause else None,
+        callback=found["callback"],
+        parent=JobId.parse(parent) if parent else None,
+        division=_read(division, Division) if division else None,
     )
 
 

@@ -10,6 +10,9 @@ _REAL = sa.Float(53).with_variant(sa.REAL, "sqlite")
 _QUEUED = sa.text("status = 'queued'")
 _PROCESSING = sa.text("status = 'processing'")
 _KEYED = sa.text("request_key IS NOT NULL")
+_WHOLE = sa.text("parent IS NULL")
+_WHOLE_OR_DEAD = sa.text("(parent IS NULL OR status = 'failed')")
+_PART = sa.text("parent IS NOT NULL")
 
 queue_job = sa.Table(
     "queue_job",
@@ -39,6 +42,9 @@ queue_job = sa.Table(
     sa.Column("request_key", sa.Text),
     sa.Column("request_digest", sa.Text, nullable=False),
     sa.Column("owner", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("callback", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("parent", sa.Text),
+    sa.Column("division", sa.Text),
     sa.Index(
         "queue_job_ready",
         "priority",
@@ -100,9 +106,12 @@ queue_job = sa.Table(
         "queue_job_created_at",
         "created_at",
         "id",
+        sqlite_where=_WHOLE,
+        postgresql_where=_WHOLE,
         info={
             "serves": "Lists jobs, the newest first.",
-            "query": "SELECT id, file FROM queue_job WHERE (created_at, id) < (:at, :id) "
+            "query": "SELECT id, file FROM queue_job "
+            "WHERE parent IS NULL AND (created_at, id) < (:at, :id) "
             "ORDER BY created_at DESC, id DESC LIMIT :n",
         },
     ),
@@ -111,10 +120,13 @@ queue_job = sa.Table(
         "status",
         "created_at",
         "id",
+        sqlite_where=_WHOLE_OR_DEAD,
+        postgresql_where=_WHOLE_OR_DEAD,
         info={
             "serves": "Lists the jobs of a status, the newest first.",
             "query": "SELECT id, file FROM queue_job "
-            "WHERE status = 'failed' AND (created_at, id) < (:at, :id) "
+            "WHERE status = 'failed' AND (parent IS NULL OR status = 'failed') "
+            "AND (created_at, id) < (:at, :id) "
             "ORDER BY created_at DESC, id DESC LIMIT :n",
         },
     ),
@@ -138,8 +150,18 @@ queue_job = sa.Table(
             "query": "SELECT id FROM queue_job WHERE transcript_id = :id",
         },
     ),
+    sa.Index(
+        "queue_job_parent",
+        "parent",
+        sqlite_where=_PART,
+        postgresql_where=_PART,
+        info={
+            "serves": "Finds the parts of a job.",
+            "query": "SELECT id FROM queue_job WHERE parent = :id",
+        },
+    ),
 )
-"""``work``, ``progress`` and ``error`` are JSON that only the program reads."""
+"""``work``, ``progress``, ``error`` and ``division`` are JSON that only the program reads."""
 
 queue_worker = sa.Table(
     "queue_worker",
@@ -151,3 +173,23 @@ queue_worker = sa.Table(
     sa.Column("lease_boot", sa.Text, nullable=False),
 )
 """As many rows as there are workers; ``node`` is JSON."""
+
+queue_webhook = sa.Table(
+    "queue_webhook",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, nullable=False),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", _REAL, nullable=False),
+    sa.Index(
+        "queue_webhook_due",
+        "due_at",
+        info={
+            "serves": "Finds the callbacks that are to be called.",
+            "query": "SELECT id FROM queue_webhook WHERE due_at <= :now ORDER BY due_at LIMIT :n",
+        },
+    ),
+)
+"""A row for each call that is owed; ``body`` is JSON."""

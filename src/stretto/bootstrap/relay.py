@@ -1,0 +1,104 @@
+"""Who acts on committed events, and when they are told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event
+
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.database import Database
+from stretto.bootstrap.later import LaterCache
+from stretto.bootstrap.watching import ways_of_telling
+from stretto.contexts.core.errors import StrettoError
+from stretto.contexts.core.events import AlertsChanged, TranscriptDeleted
+from stretto.contexts.database.adapters.outbox import SqlOutbox
+from stretto.contexts.database.model import OutboxEvent
+from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
+from stretto.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Forget = Callable[[TranscriptDeleted], None]
+
+
+def build_relay(
+    settings: Settings, database: Database, caching: LaterCache, due: Event
+) -> OutboxRelay:
+    """Delivers committed events to the parts of the program that have to act on them."""
+    outbox = SqlOutbox(database)
+    deleted = [
+        Subscription(name=name, kinds=(TranscriptDeleted,), consumer=_of_deleted(forget))
+        for name, forget in what_forgets(settings, database, caching).items()
+    ]
+    alerts = [
+        Subscription(
+            name=f"alerts by {way}", kinds=(AlertsChanged,), consumer=_telling(settings, way)
+        )
+        for way in ways_of_telling(settings)
+    ]
+    return OutboxRelay(
+        outbox=outbox,
+        receipts=outbox,
+        subscriptions=(*deleted, *alerts),
+        clock=now,
+        due=due,
+    )
+
+
+def deliver(relay: OutboxRelay) -> None:
+    """What was written, if anything was. The work is done: trouble here is no trouble with it."""
+    try:
+        relay.run_if_due()
+    except StrettoError as error:
+        logger.info("Events wait in the outbox for the next start. %s", error)
+    except Exception:
+        logger.exception("Events wait in the outbox for the next start.")
+
+
+def what_forgets(settings: Settings, database: Database, caching: LaterCache) -> dict[str, Forget]:
+    """The parts that keep something of a transcript, each with what it does when that is deleted.
+
+    Names stand in the database, where it says what each was told.
+    """
+
+    def answers(deleted: TranscriptDeleted) -> None:
+        if deleted.last_of_file:
+            from stretto.contexts.caching.model import Selection
+
+            caching.management().invalidate(Selection(source=deleted.file_hash))
+
+    def assets(deleted: TranscriptDeleted) -> None:
+        from stretto.bootstrap.cdn import purge_published
+
+        purge_published(settings, database, deleted.transcript_id)
+
+    def jobs(deleted: TranscriptDeleted) -> None:
+        from stretto.bootstrap.queueing import jobs_of
+
+        jobs_of(database).delete_of(deleted.transcript_id)
+
+    def recordings(deleted: TranscriptDeleted) -> None:
+        if settings.recordings_path.exists():
+            from stretto.bootstrap.recordings import keeper_of
+
+            keeper_of(settings, database).forget(deleted.file_hash)
+
+    return {"cache": answers, "cdn": assets, "queue": jobs, "recordings": recordings}
+
+
+def _of_deleted(forget: Forget) -> Consumer:
+    def consume(event: OutboxEvent) -> None:
+        if isinstance(event.event, TranscriptDeleted):
+            forget(event.event)
+
+    return consume
+
+
+def _telling(settings: Settings, way: str) -> Consumer:
+    def tell(event: OutboxEvent) -> None:
+        from stretto.bootstrap.monitoring import notify
+
+        notify(settings, way, event)
+
+    return tell

@@ -1,0 +1,79 @@
+"""Two hundred long recordings through the gateway, to a service that keeps a ledger, while workers
+are killed: nothing is lost, nothing is made twice, and hardly anything is paid for twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.job import JobStatus
+from tests.chaos.fleet import ENGLISH, fleet, until
+from tests.chaos.test_death import ENOUGH_S, SEED, TIMES, pytestmark
+from tests.chaos.worker import a_service, remote_engine
+from tests.conftest import Place
+from tests.fakes.backend import Backend, backend
+from tests.fakes.backend_script import Reply
+from tests.fakes.result_cache import MemoryResultCache
+from tests.fakes.transcript_store import MemoryTranscriptStore
+from tests.servers import settings_of
+
+__all__ = ["pytestmark"]
+
+JOBS, KILLS = (200, 50) if TIMES >= 10 else (4, 2)
+CALL_S = 0.1
+PAID_TWICE_AT_MOST = 0.1
+"""Of the calls, in the long run."""
+
+ON_THEIR_WAY = 8
+"""Calls of one worker: two hands, each with four chunks."""
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
+    folder = tmp_path / "service"
+    folder.mkdir()
+    with backend(folder, script=lambda _: Reply(takes_s=CALL_S)) as running:
+        monkeypatch.setenv("STRETTO_OPENAI_URL", running.url)
+        monkeypatch.setenv("STRETTO_REMOTE_CA_FILE", str(running.authority_file(folder)))
+        yield running
+
+
+def undisturbed(place: Place, names: list[str]) -> dict[str, str]:
+    """What a run without trouble says about each recording."""
+    engine = remote_engine(settings_of(place))
+    alone = a_service(engine, MemoryResultCache(), MemoryTranscriptStore(), EventBus())
+    return {name: alone.process_file(Path(f"{name}.wav"), ENGLISH).text for name in names}
+
+
+def test_every_recording_is_done_and_hardly_a_call_is_paid_for_twice(
+    place: Place, service: Backend, tmp_path: Path
+) -> None:
+    dice, kills = random.Random(SEED), 0
+    names = [f"long-{number}" for number in range(JOBS)]
+    expected = undisturbed(place, names)
+    needed = len(service.entries())
+    with fleet(place, tmp_path, count=3, concurrency=2, lease_s=2) as crew:
+        jobs = crew.submit(*names)
+        crew.start()
+        while kills < KILLS and not crew.are_over():
+            time.sleep(dice.uniform(0.5, 1.5))
+            crew.kill(dice)
+            kills += 1
+            crew.start()
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
+        calls = len(service.entries()) - needed
+        completed = crew.count_of(JobStatus.COMPLETED)
+        print(
+            f"\naccepted {len(jobs)}, completed {completed}, kills {kills}, chunks {needed}, "
+            f"calls {calls} ({100 * (calls - needed) / needed:.1f} % twice), seed {SEED}"
+        )
+        assert completed == JOBS
+        assert crew.texts() == {name: [text] for name, text in expected.items()}
+        assert crew.events("JobCompleted") == {str(job): 1 for job in jobs}
+        most = kills * ON_THEIR_WAY
+        assert calls <= needed + (min(most, needed * PAID_TWICE_AT_MOST) if TIMES >= 10 else most)
