@@ -31,21 +31,17 @@ from stretto.bootstrap.later import LaterCache, LaterDetector, LaterQueue, Later
 from stretto.bootstrap.relay import build_relay, deliver
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
-from stretto.bootstrap.watching import LaterMonitoring, ways_of_telling
+from stretto.bootstrap.watching import LaterMonitoring
 from stretto.contexts.core.bus import EventBus
-from stretto.contexts.core.errors import EngineUnavailable, StrettoError, UnknownEngine
+from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
 from stretto.contexts.core.events import (
-    AlertsChanged,
     FileProcessingCompleted,
     JobCancelled,
     JobCompleted,
     JobFailed,
-    TranscriptDeleted,
 )
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
-from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.model import OutboxEvent
-from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
+from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.models import ModelLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
@@ -60,6 +56,7 @@ from stretto.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stretto.contexts.database.outbox import OutboxRelay
     from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache
     from stretto.contexts.queue.service import QueueService
