@@ -195,7 +195,7 @@ class LaterQueue:
             self._settings,
             self._database,
             service,
-            self._workshop(divides=self._divides),
+            self._workshop(divides=self._divides, company=lambda: len(service.nodes()) > 1),
             source=source,
             concurrency=concurrency,
             queues=queues,
@@ -209,7 +209,9 @@ class LaterQueue:
         for end in self._endings:
             end()
 
-    def _workshop(self, *, divides: bool = False) -> FileWorkshop:
+    def _workshop(
+        self, *, divides: bool = False, company: Callable[[], bool] = lambda: True
+    ) -> FileWorkshop:
         """One that works for this process alone shares its files with nobody."""
         from stretto.bootstrap.text_log import TextLog
         from stretto.bootstrap.workshop import FileWorkshop
@@ -220,4 +222,5 @@ class LaterQueue:
             with_engine=self._with_engine,
             text=TextLog(self._database),
             divides=divides,
+            company=company,
         )

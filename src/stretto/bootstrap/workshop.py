@@ -51,7 +51,9 @@ class FileWorkshop:
     """Transcribes files with the engine that each job asks for; a few engines stay loaded.
 
     One that ``divides`` shares long files out to all workers. That is for those who keep answers
-    in a cache that they have in common.
+    in a cache that they have in common, and who have ``company``: for a worker alone it is slower,
+    and the text is not there before all of it is. But when a worker died with a file, it is
+    divided all the same, so that what killed it is one part.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class FileWorkshop:
         with_engine: Callable[[Settings], ProcessingService],
         text: TextLog | None = None,
         divides: bool = False,
+        company: Callable[[], bool] = lambda: True,
     ) -> None:
-        self.divides = divides
+        self._divides = divides
+        self._company = company
         self.text = text
         self._settings = settings
         self._own = processing
@@ -71,6 +75,9 @@ class FileWorkshop:
         self._others: OrderedDict[tuple[str, str], ProcessingService] = OrderedDict()
         self._reels: Reels | None = None
         self._lock = Lock()
+
+    def divides(self, job: Job) -> bool:
+        return self._divides and (job.crashes > 0 or self._company())
 
     def begin(
         self, job: Job, *, progressed: Callable[[JobProgress], None], complete: Complete
@@ -154,7 +161,7 @@ class _FileTask:
         job = self._job
         wanted = self._workshop.engine_for(job.work)
         processing = self._workshop.processing_for(wanted)
-        if self._workshop.divides and (
+        if self._workshop.divides(job) and (
             shares := processing.share_out(self._path, job.work.options, cancel=self._cancel)
         ):
             return divided(job.work, shares, wanted)
