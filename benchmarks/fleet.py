@@ -11,7 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -79,7 +79,9 @@ def measured(
     yield figure("two Celery workers beside one", two_s / one_s, SHARE, "times", more)
 
 
-def figure(what: str, value: float, at_most: float, unit: str, more: dict[str, object]) -> Figure:
+def figure(
+    what: str, value: float, at_most: float, unit: str, more: Mapping[str, object]
+) -> Figure:
     return Figure(
         what=what, value=value, unit=unit, wanted=at_most, at_least=False, more=dict(more)
     )

@@ -95,8 +95,8 @@ class CeleryFleet(Fleet):
 @contextmanager
 def celery_fleet(place: Place, folder: Path, broker: str, **given: object) -> Iterator[CeleryFleet]:
     """One worker in a pool of threads, two jobs at once, unless ``given`` says otherwise."""
-    options = {"count": 1, "broker": broker, **given}
-    settings = settings_of(place, queue_lease_s=options.get("lease_s", 1), broker_url=broker)
+    options = {"count": 1, "lease_s": 3, "broker": broker, **given}
+    settings = settings_of(place, queue_lease_s=options["lease_s"], broker_url=broker)
     database = build_database(settings)
     queue = build_queue(settings, database, publish=EventBus().publish)
     fleet = CeleryFleet(place, folder / "ledger", database, queue, **options)  # type: ignore[arg-type]

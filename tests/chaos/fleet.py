@@ -143,7 +143,7 @@ class Fleet:
             rows = connection.execute(
                 "SELECT stream FROM outbox_event WHERE kind = :kind", {"kind": kind}
             ).fetchall()
-        return Counter(stream for (stream,) in rows)
+        return Counter(str(stream) for (stream,) in rows)
 
     def dismiss(self) -> None:
         for worker in self.crew:

@@ -27,7 +27,8 @@ from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.search import SqlTranscriptSearch
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.library import Wanted as WantedTranscripts
-from stretto.contexts.queue.model import EVERY_QUEUE, Look, Wanted
+from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
+from stretto.contexts.queue.model import EVERY_QUEUE, JobPriority, Look, Wanted
 from stretto.contexts.queue.transitions import cancelled
 from tests.fakes.caching import an_entry
 from tests.fakes.clock import FakeClock
@@ -184,6 +185,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
         queue.claim(f"worker {turn % 3}", turn=turn)
     queue.claim(only=job_id(9))
     queue.jobs.soonest_s(EVERY_QUEUE)
+    SqlReadyJobs(house, clock=queue.clock).ready(JobPriority.LOW, limit=10)
     queue.jobs.waits(Look(queues=EVERY_QUEUE))
     for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
         queue.jobs.page(listed)

@@ -80,7 +80,7 @@ class FleetProcess:
     def work(self, job_id: str) -> str:
         """The task: somebody is wanted for a job. Returns the id of the one that was worked on,
         which is this or a more urgent one. Raises InvalidIdentifier for what is no id."""
-        JobId.parse(job_id)
+        JobId.parse(str(job_id))
         if self._is_child:
             self._listen()
         job = self._made().answer()
@@ -89,10 +89,11 @@ class FleetProcess:
     def _made(self) -> CalledWorker:
         with self._lock:
             if self._worker is None:
-                self._worker = self._wiring.called_worker(
+                worker = self._wiring.called_worker(
                     concurrency=self._concurrency, queues=self._queues
                 )
-                self._worker.start()
+                worker.start()
+                self._worker = worker
             return self._worker
 
     def _prepare(self, sender: Any, **_: Any) -> None:
