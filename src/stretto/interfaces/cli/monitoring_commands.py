@@ -1,4 +1,4 @@
-"""Declares `stretto top` and `stretto monitoring …` and their options; the work is done elsewhere."""
+"""Declares `stretto top` and `stretto monitoring …`; the work is done elsewhere."""
 
 from __future__ import annotations
 
