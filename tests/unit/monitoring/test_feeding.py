@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from stretto.contexts.caching.model import CacheLevel
 from stretto.contexts.core import events
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.events import DomainEvent
-from stretto.contexts.core.identifiers import ChunkId, JobId, Timestamp, TranscriptId
+from stretto.contexts.core.identifiers import AudioHash, ChunkId, JobId, Timestamp, TranscriptId
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.monitoring.collector import MetricsCollector, memory_page
 from stretto.contexts.monitoring.definitions import LEVELS, METRICS, PRIORITIES, size_of
@@ -22,6 +23,7 @@ from tests.caches import CacheHouse
 from tests.fakes.examples import a_recognition, a_recognition_request
 
 AT = Timestamp(1_000_000.0)
+NUMBERS = count()
 FILE, JOB = TranscriptId.new(), JobId.new()
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 
@@ -42,7 +44,7 @@ def heard(collector: MetricsCollector, *those: DomainEvent) -> dict[str, float]:
 
 
 def a_chunk(*, from_cache: bool = False, fails: bool = False) -> list[DomainEvent]:
-    chunk = ChunkId.new()
+    chunk = ChunkId(next(NUMBERS), AudioHash("0" * 64))
     failure = events.ChunkProcessingFailed(at=AT, transcript_id=FILE, chunk_id=chunk, reason="x")
     return [
         events.ChunkProcessingStarted(
