@@ -18,13 +18,15 @@ import pytest
 
 from stretto.bootstrap import build
 from stretto.bootstrap.caching import build_caching
-from stretto.bootstrap.monitoring import Monitoring, build_monitoring
+from stretto.bootstrap.monitoring import Monitoring, build_monitoring, build_service
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.events import AlertTriggered, DomainEvent
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.settings import Settings
 from tests.caches import redis_server
+from tests.e2e.conftest import Known
+from tests.e2e.program import stretto
 from tests.fakes.backend import backend
 from tests.fakes.backend_script import Reply, refused
 from tests.fakes.clock import FakeClock
@@ -185,3 +187,19 @@ def test_a_timestamp_of_an_incident_is_that_of_the_frame(operator: Operator) -> 
     (event,) = operator.events
     assert isinstance(event, AlertTriggered)
     assert event.at == Timestamp(operator.clock().unix_s)
+
+
+def test_a_recording_that_was_transcribed_is_measured_and_its_words_are_in_no_line_of_the_log(
+    known: Known, tmp_path: Path
+) -> None:
+    done = stretto("transcribe", "--debug", "--format", "txt", known.recording, home=tmp_path / "h")
+    assert done.code == 0, done.err
+    words = [word for word in done.out.split() if len(word) > 6]
+    assert words
+    assert not [line for line in done.messages for word in words if word in line]
+    service = build_service(Settings(home=tmp_path / "h"), opened(tmp_path / "h"))
+    values = service.reading().values
+    assert values["processing.files{outcome=complete}"] == 1
+    assert values["processing.chunks{outcome=computed}"] >= 1
+    assert values["processing.audio"] == pytest.approx(44, abs=2)
+    assert list((tmp_path / "h" / "metrics").iterdir()) == []
