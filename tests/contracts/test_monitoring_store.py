@@ -59,13 +59,13 @@ class Store:
         return [e.event for e in self.outbox.waiting(after=0, limit=100)]
 
 
-@pytest.fixture(params=["memory", "database"])
+@pytest.fixture(params=["memory", "sqlite_database", "postgresql_database"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "memory":
         twin = MemoryMonitoring()
         yield Store(twin, twin, twin, twin)
         return
-    database: Database = request.getfixturevalue("database")
+    database: Database = request.getfixturevalue(request.param)
     states = SqlAlertStates(cast("Any", database), outbox=OutboxWriter())
     yield Store(
         SqlReports(cast("Any", database)),
