@@ -15,7 +15,13 @@ from stretto.contexts.caching.invalidation import CacheInvalidator, Invalidation
 from stretto.contexts.caching.levels import Level
 from stretto.contexts.caching.model import CacheLevel, CachePolicy, Invalidation
 from stretto.contexts.caching.multilevel import MultiLevelCache
-from stretto.contexts.caching.ports import CacheStore, InvalidationRecords, Leases, UseRecords
+from stretto.contexts.caching.ports import (
+    CacheStore,
+    InvalidationRecords,
+    Leases,
+    Observer,
+    UseRecords,
+)
 from stretto.contexts.caching.usage import UseLog
 from stretto.contexts.core.events import DomainEvent
 from tests.fakes.caching import MemoryInvalidationRecords, MemoryLeases, MemoryUseRecords
@@ -37,6 +43,7 @@ class CacheHouse:
         lease_s: float = 4.0,
         patience_s: float = 60.0,
         tag: str = "",
+        observer: Observer | None = None,
     ) -> None:
         self.clock = clock or FakeClock()
         self.fast = MemoryCacheStore(10**6, now=self.clock)
@@ -60,6 +67,7 @@ class CacheHouse:
             publish=self.events.append,
             policy=policy,
             tag=tag,
+            observer=observer,
         )
         self.invalidator = CacheInvalidator(
             self.levels,

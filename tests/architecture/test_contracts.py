@@ -30,6 +30,8 @@ PLANTED = [
     ("C2-database", "contexts/database/model.py", "from .adapters import sqlite"),
     ("C2-database", "contexts/database/adapters/catalog_sqlite.py", "from .. import indexes"),
     ("C2-database", "contexts/database/indexes.py", "from . import optimizer"),
+    ("C2-monitoring", "contexts/monitoring/sketch.py", "from . import collector"),
+    ("C2-monitoring", "contexts/monitoring/keeping.py", "from . import evaluating"),
     ("C3", "contexts/processing/service.py", "from .adapters import pyav"),
     ("C3", "interfaces/files.py", "import stretto.contexts.caching.adapters.codec"),
     ("C3", "application.py", "from stretto.settings import Settings"),

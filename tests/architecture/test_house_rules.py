@@ -105,12 +105,16 @@ def test_asking_for_help_loads_no_engine() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
     assert "transcribe" in answer.stdout
     assert "stretto.interfaces.cli.main" in loaded
-    assert loaded.isdisjoint({"numpy", "av", "ctranslate2", "onnxruntime", "sqlite3"})
+    assert loaded.isdisjoint({"numpy", "av", "ctranslate2", "onnxruntime", "sqlite3", "structlog"})
+    assert not {name for name in loaded if name.startswith("stretto.contexts.monitoring")}
 
 
-def test_a_recording_that_is_known_is_recalled_without_loading_the_cache(tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", ["caching", "monitoring"])
+def test_a_recording_that_is_known_is_recalled_without_loading_what_it_does_not_need(
+    tmp_path: Path, context: str
+) -> None:
     build = (
         "from pathlib import Path\nfrom stretto.bootstrap import build, Settings\n"
         f"build(Settings(home=Path({str(tmp_path)!r}))).close()"
     )
-    assert not {name for name in loaded_by(build) if name.startswith("stretto.contexts.caching")}
+    assert not {name for name in loaded_by(build) if name.startswith(f"stretto.contexts.{context}")}

@@ -18,7 +18,6 @@ from stretto.contexts.core.bus import EventBus, Publish
 from stretto.contexts.core.events import AlertsChanged
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.adapters.outbox import OutboxWriter
-from stretto.contexts.monitoring.adapters.exporter import Exporter
 from stretto.contexts.monitoring.adapters.machine import disk_free, memory_bytes
 from stretto.contexts.monitoring.adapters.pages import FilePage, LeftPage, left_pages
 from stretto.contexts.monitoring.adapters.rule_files import read_rules
@@ -38,6 +37,8 @@ from stretto.settings import Settings
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
     from stretto.contexts.database.model import OutboxEvent, PoolMetrics
+    from stretto.contexts.monitoring.adapters.exporter import Exporter
+    from stretto.contexts.monitoring.alerts import AlertRule
     from stretto.contexts.monitoring.ports import Notifier
 
 METRICS_FOLDER: Final = "metrics"
@@ -105,10 +106,12 @@ def build_monitoring(
         observers=_observers(settings, database, collector, role, breakers_open),
     )
     feed.subscribe(events)
-    exporter = None
+    exporter: Exporter | None = None
     if role != "command":
         reporter.start()
         if role != "serve" and settings.metrics_port:
+            from stretto.contexts.monitoring.adapters.exporter import Exporter
+
             exporter = Exporter(
                 service.exposition, host=settings.metrics_host, port=settings.metrics_port
             )
@@ -135,7 +138,7 @@ def build_service(
 ) -> MonitoringService:
     """For those who look. Raises InvalidOption for alert rules that are wrong."""
     frames = SqlFrames(database)
-    rules = read_rules(settings.alert_rules)
+    rules = rules_of(settings)
     states = SqlAlertStates(database, outbox=OutboxWriter(wrote=wrote))
 
     def sample() -> Mapping[str, float]:
@@ -149,6 +152,11 @@ def build_service(
         evaluator=AlertEvaluator(rules=rules, frames=frames, states=states, publish=publish),
         clock=clock,
     )
+
+
+def rules_of(settings: Settings) -> tuple[AlertRule, ...]:
+    """Raises InvalidOption for alert rules that are wrong."""
+    return read_rules(settings.alert_rules)
 
 
 def sample_of_queue(database: Database) -> Sample:

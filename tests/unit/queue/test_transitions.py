@@ -64,7 +64,14 @@ def test_a_claim_gives_a_lease_and_a_new_fence() -> None:
     assert (job.status, job.fence, job.holder) == (JobStatus.PROCESSING, 5, "worker 1")
     assert job.lease == until(31.0)
     (started,) = change.events
-    assert started == JobStarted(at=at(1.0).at, job_id=job.id, worker="worker 1", attempt=5)
+    assert started == JobStarted(
+        at=at(1.0).at,
+        job_id=job.id,
+        worker="worker 1",
+        attempt=5,
+        priority="medium",
+        waited_s=1.0,
+    )
 
 
 def test_a_completed_job_names_its_transcript_and_is_done_as_a_whole() -> None:

@@ -13,7 +13,7 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.definitions import BY_NAME
 from stretto.contexts.monitoring.frames import Frame
 from stretto.contexts.monitoring.model import Across, MetricKind, split_key
-from stretto.contexts.monitoring.reading import Reading
+from stretto.contexts.monitoring.reading import JOIN, Reading
 from stretto.contexts.monitoring.sketch import P50, P95, P99, Percentile, Sketch, merged
 
 
@@ -103,7 +103,7 @@ class Aggregator:
         return sketch.count / covered_s if covered_s else None
 
     def _of_gauge(self, wanted: Figure, frames: Sequence[Frame], across: Across) -> float | None:
-        join = {Across.SUM: sum, Across.HIGHEST: max, Across.LOWEST: min}[across]
+        join = JOIN[across]
         told = [
             join(values)
             for frame in frames

@@ -50,19 +50,22 @@ class Dashboard:
     rows: tuple[Row, ...]
 
 
-def _one(
-    name: str, metric: str, measure: Measure, among: tuple[str, ...] = (), **where: str
-) -> Line:
-    """A line of the series with these labels; ``among`` names all values of that label."""
-    chosen = {label: tuple(words.split()) for label, words in where.items()}
-    whole = {next(iter(where)): among} if among else {}
-    return Line(name=name, figure=Figure(metric=metric, measure=measure, where=chosen, among=whole))
+def _of(name: str, metric: str, measure: Measure, where: Mapping[str, tuple[str, ...]]) -> Line:
+    """Of the series with these labels; a share is that among all series of the metric, unless it
+    is one of calls: those that were not made are no part of them."""
+    among = {label: _WHOLE.get(metric, BY_NAME[metric].labels[label]) for label in where}
+    whole = among if measure is Measure.SHARE else {}
+    return Line(name=name, figure=Figure(metric=metric, measure=measure, where=where, among=whole))
+
+
+def _one(name: str, metric: str, measure: Measure, **where: str) -> Line:
+    return _of(name, metric, measure, {label: (value,) for label, value in where.items()})
 
 
 def _each(metric: str, measure: Measure, label: str) -> tuple[Line, ...]:
     """A line for each value of a label."""
     return tuple(
-        _one(value, metric, measure, **{label: value}) for value in BY_NAME[metric].labels[label]
+        _of(value, metric, measure, {label: (value,)}) for value in BY_NAME[metric].labels[label]
     )
 
 
@@ -70,8 +73,7 @@ def _percentiles(metric: str) -> tuple[Line, ...]:
     return tuple(_one(m.value, metric, m) for m in (Measure.P50, Measure.P95, Measure.P99))
 
 
-_LOOKUPS: Final = BY_NAME["cache.lookups"].labels["level"]
-_MADE: Final = ("ok", "too_many", "refused", "failed")
+_WHOLE: Final = {"gateway.calls": ("ok", "too_many", "refused", "failed")}
 _LAST, _RATE, _SHARE = Measure.LAST, Measure.RATE, Measure.SHARE
 
 
@@ -103,7 +105,7 @@ DASHBOARD: Final = Dashboard(
         )),
         Row(title="Cache", charts=(
             _chart("Found in the cache", "share", *(
-                _one(level, "cache.lookups", _SHARE, _LOOKUPS, level=level)
+                _one(level, "cache.lookups", _SHARE, level=level)
                 for level in ("L1", "L2", "L3"))),
             _chart("Speech not recognised again", "seconds per second",
                    *_each("cache.saved", _RATE, "level")),
@@ -114,7 +116,7 @@ DASHBOARD: Final = Dashboard(
             _chart("Calls to the service", "per second",
                    *_each("gateway.calls", _RATE, "outcome")),
             _chart("Too many requests", "share",
-                   _one("429", "gateway.calls", _SHARE, _MADE, outcome="too_many")),
+                   _one("429", "gateway.calls", _SHARE, outcome="too_many")),
         )),
         Row(title="Server and database", charts=(
             _chart("Requests", "per second", *_each("http.requests", _RATE, "status")),

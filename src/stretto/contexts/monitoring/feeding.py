@@ -18,6 +18,9 @@ Instrument = TypeVar("Instrument", Counter, Timer)
 MOST_REMEMBERED: Final = 10_000
 """Files and chunks that were begun; more at once there are not."""
 
+WORKER_GONE: Final = "The worker that had the job is gone."
+"""The reason of a retry when no error was at fault; the queue's own words."""
+
 JOB_EVENTS: Final[dict[type[DomainEvent], str]] = {
     events.JobQueued: "queued",
     events.JobStarted: "started",
@@ -45,6 +48,7 @@ class EventFeed:
         self._engine_s = collector.counter("processing.engine")
         self._in_flight = collector.gauge("processing.chunks_in_flight")
         self._retries = collector.counter("processing.retries")
+        self._leases_lost = collector.counter("queue.leases_lost")
         self._gaps = collector.counter("processing.gaps")
         self._invalidated = collector.counter("cache.invalidated")
         self._begun: OrderedDict[object, float | None] = OrderedDict()
@@ -63,6 +67,8 @@ class EventFeed:
             events.CacheEntryCreated: lambda e: self._entries[e.level].add(),
             events.CacheInvalidated: lambda e: self._invalidated.add(e.entries),
             events.JobStarted: self._job_started,
+            events.JobRetried: self._job_retried,
+            events.JobFailed: self._job_failed,
         }
 
     def subscribe(self, bus: EventBus) -> None:
@@ -119,6 +125,14 @@ class EventFeed:
     def _job_started(self, event: events.JobStarted) -> None:
         if event.priority in self._waits:
             self._waits[event.priority].record(event.waited_s)
+
+    def _job_retried(self, event: events.JobRetried) -> None:
+        if event.reason == WORKER_GONE:
+            self._leases_lost.add()
+
+    def _job_failed(self, event: events.JobFailed) -> None:
+        if event.cause == "crashes":
+            self._leases_lost.add()
 
     def _remember(
         self, where: OrderedDict[object, float | None], what: object, value: float | None

@@ -67,7 +67,7 @@ class Keeper:
             newest = self.frames.newest(step)
             known_until_s = now.unix_s - STEPS[finer] if newest is None else newest.unix_s + step
             complete = start_of(now, step)
-            fine = ()
+            fine: Sequence[Frame] = ()
             if known_until_s < complete.unix_s:
                 fine = self.frames.between(finer, Timestamp(known_until_s), complete)
             if fine:

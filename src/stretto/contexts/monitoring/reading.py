@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,7 +10,11 @@ from stretto.contexts.monitoring.definitions import BY_KEY
 from stretto.contexts.monitoring.model import Across, MetricKind
 from stretto.contexts.monitoring.sketch import Sketch, merged
 
-_JOIN: Final = {Across.SUM: sum, Across.HIGHEST: max, Across.LOWEST: min}
+JOIN: Final[Mapping[Across, Callable[[Iterable[float]], float]]] = {
+    Across.SUM: sum,
+    Across.HIGHEST: max,
+    Across.LOWEST: min,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def together(readings: Iterable[Reading]) -> Reading:
         for key, sketch in reading.sketches.items():
             sketches.setdefault(key, []).append(sketch)
     return Reading(
-        {key: _JOIN[_across(key)](found) for key, found in values.items()},
+        {key: JOIN[_across(key)](found) for key, found in values.items()},
         {key: merged(found) for key, found in sketches.items()},
     )
 

@@ -1,4 +1,4 @@
-"""Declares `stretto top` and `stretto monitoring …` with their options; others do the work."""
+"""Declares `stretto top` and `stretto monitoring …`; the work is done elsewhere."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def export(
     """Write the dashboard for Grafana, the rules for Prometheus, or what it would scrape just now
     on standard output."""
     from stretto.bootstrap import load_settings
-    from stretto.bootstrap.monitoring import read_rules
+    from stretto.bootstrap.monitoring import rules_of
     from stretto.interfaces.cli.monitoring import export_as
 
     settings = load_settings()
@@ -108,7 +108,7 @@ def export(
         with _monitoring() as service:
             return service.exposition()
 
-    export_as(what, rules=lambda: read_rules(settings.alert_rules), exposition=exposition)
+    export_as(what, rules=lambda: rules_of(settings), exposition=exposition)
 
 
 @contextmanager

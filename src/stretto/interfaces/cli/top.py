@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 WINDOW_S: Final = 300.0
-RATES: Final = (
+RATES: Final[tuple[tuple[str, str, Measure, dict[str, tuple[str, ...]], float], ...]] = (
     ("jobs completed / min", "queue.events", Measure.RATE, {"event": ("completed",)}, 60.0),
     ("chunks / min", "processing.chunks", Measure.RATE, {}, 60.0),
     ("audio s / s", "processing.audio", Measure.RATE, {}, 1.0),
@@ -90,14 +90,14 @@ def _queue_rows(reading: Reading) -> list[tuple[str, ...]]:
 
 
 def _now_rows(reading: Reading) -> list[tuple[str, ...]]:
-    names = ("queue.workers", "queue.running", "queue.dead_letters")
+    names: tuple[str, ...] = ("queue.workers", "queue.running", "queue.dead_letters")
     names += ("processing.chunks_in_flight", "gateway.breakers_open", "machine.disk_free")
     return [(name, number(reading.values.get(name))) for name in names]
 
 
 def _rate_rows(frames: Sequence[Frame]) -> list[tuple[str, ...]]:
     aggregator = Aggregator()
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for title, metric, measure, where, factor in RATES:
         value = aggregator.figure(Figure(metric=metric, measure=measure, where=where), frames)
         rows.append((title, number(None if value is None else factor * value)))
@@ -121,5 +121,6 @@ def _time_rows(frames: Sequence[Frame]) -> list[tuple[str, ...]]:
 
 def _alert_rows(service: MonitoringService) -> list[tuple[str, ...]]:
     alerts = [row for row in service.alerts() if row["status"] != "calm"]
+    rows: list[tuple[str, ...]]
     rows = [(r["status"], r["severity"], r["rule"], r["summary"]) for r in alerts]
     return rows or [("none", "", "", "")]
