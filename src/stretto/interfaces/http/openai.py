@@ -130,7 +130,8 @@ def _result(server: Server, job_id: JobId) -> Transcript:
     job = server.serving.queue.get(job_id)
     if (error := error_of(job)) is not None:
         raise type(error)(trouble_of(job)) if job.error else error
-    assert job.transcript_id is not None
+    if job.transcript_id is None:
+        raise Unavailable("The server is being stopped. Ask again: the work goes on.")
     return server.serving.archive.get(job.transcript_id)
 
 

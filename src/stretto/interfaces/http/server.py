@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -47,11 +48,13 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Everything in one hand, for every request the same."""
+    """Everything in one hand, for every request the same. ``drawing`` is for whoever looks at how
+    loud a recording is: one at a time, so that this takes no thread from others."""
 
     serving: Serving
     watch: Watch
     hands: Hands
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     page: Path = field(default=Path(__file__).parent / "page")
 
     def submit(

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from stretto.bootstrap.listening import peaks_of
@@ -169,15 +170,17 @@ def audio(transcript_id: str, server: ServerOf, caller: Reader) -> Response:
 
 
 @router.get("/transcripts/{transcript_id}/peaks", responses=schemas.answers(schemas.Peaks))
-def peaks(
+async def peaks(
     transcript_id: str,
     server: ServerOf,
     caller: Reader,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
 ) -> Response:
     """How loud the recording is, from its beginning to its end; 1 is as loud as can be."""
-    recording = _needed(server, server.summary(transcript_id, caller))
-    loudness = peaks_of(recording.path)
+    summary = await run_in_threadpool(server.summary, transcript_id, caller)
+    recording = await run_in_threadpool(_needed, server, summary)
+    async with server.drawing:
+        loudness = await run_in_threadpool(peaks_of, recording.path)
     return answered(
         {"duration_s": loudness.duration_s, "peaks": loudness.drawn(points)},
         cache_control="private, max-age=3600",
