@@ -57,7 +57,7 @@ def test_transcripts_are_listed_page_by_page_and_by_language(open_site: Site) ->
     assert seen == [str(one) for one in reversed(ids)]
     assert client.get("/api/transcripts?language=ru").json()["transcripts"] == []
     assert client.get("/api/transcripts?language=klingon").status_code == 400
-    assert client.get("/api/transcripts?after=nonsense").status_code == 400
+    assert client.get("/api/transcripts?after=nonsense").status_code == 422
     assert client.get("/api/transcripts?limit=0").status_code == 422
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -13,6 +15,7 @@ from stretto.bootstrap.serving import Serving
 from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import (
     InvalidOption,
+    StrettoError,
     UnknownJob,
     UnknownModel,
     UnknownTranscript,
@@ -20,6 +23,7 @@ from stretto.contexts.core.errors import (
 from stretto.contexts.core.identifiers import JobId, Language, TranscriptId
 from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.processing.library import TranscriptSummary
+from stretto.contexts.processing.recordings import Recording
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
 from stretto.interfaces.http.watching import Watch
 
@@ -65,6 +69,16 @@ class Server:
         job = self.serving.queue.submit(work, priority=priority, key=named)
         self.hands.ring()
         return job
+
+    @contextmanager
+    def using(self, recording: Recording) -> Generator[None, None, None]:
+        """A recording that came along with a request which is refused does not stay."""
+        try:
+            yield
+        except StrettoError:
+            if recording.is_new:
+                self.serving.keeper.forget_of(recording.owner, recording.file_hash)
+            raise
 
     def work(self, path: Path, options: TranscriptionOptions, model: str) -> FileWork:
         """Raises UnknownModel."""
