@@ -217,16 +217,19 @@ async def _appended(request: Request, server: Server, upload: Upload) -> Upload:
 async def _batches(request: Request, room: int) -> AsyncIterator[bytes]:
     """The body in pieces of about a megabyte. Raises HttpError for more than was announced."""
     batch = bytearray()
-    async for block in body_of(request):
-        room -= len(block)
-        if room < 0:
-            raise HttpError(
-                413, "More comes than was announced.", code="request_too_large", connection="close"
-            )
-        batch += block
-        if len(batch) >= BATCH_BYTES:
+    try:
+        async for block in body_of(request):
+            room -= len(block)
+            if room < 0:
+                raise HttpError(413, "More comes than was announced.", code="request_too_large")
+            batch += block
+            if len(batch) >= BATCH_BYTES:
+                yield bytes(batch)
+                batch.clear()
+    except HttpError:  # the connection broke, or too much came: what is here counts
+        if batch:
             yield bytes(batch)
-            batch.clear()
+        raise
     if batch:
         yield bytes(batch)
 
