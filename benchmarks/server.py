@@ -228,8 +228,10 @@ def schema(size: Size) -> list[Figure]:
     """What schemathesis finds, all checks, each route as often as any other."""
     import schemathesis
     from hypothesis import HealthCheck, given, settings
+    from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-    with served("--jobs", "0") as site:
+    schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+    with served() as site:
         described = schemathesis.openapi.from_url(f"{site.url}/api/openapi.json")
         operations: list[Any] = [found.ok() for found in described.get_all_operations()]  # type: ignore[union-attr]
         each = max(2, -(-size.cases // len(operations)))
@@ -240,8 +242,11 @@ def schema(size: Size) -> list[Figure]:
             cases += 1
             answer = case.call(timeout=30)
             bugs += answer.status_code >= 500
+            # How large is too large is a setting, and random bytes are no recording.
+            free = answer.status_code == 413 or case.path.startswith("/v1/audio")
+            excluded = [positive_data_acceptance] if free else []
             try:
-                case.validate_response(answer)
+                case.validate_response(answer, excluded_checks=excluded)
             except (AssertionError, BaseExceptionGroup) as problem:
                 problems += 1
                 print(f"{case.method} {case.path}: {problem}"[:400], file=sys.stderr)
