@@ -43,6 +43,8 @@ MEGABYTE: Final = 1_000_000
 BLOCK: Final = os.urandom(1 << 20)
 USERS: Final = 50
 PAUSE_S: Final = 0.2
+CONNECTED_S: Final = 5.0
+"""So long listeners have to connect before there is something to hear."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +163,19 @@ def listeners(size: Size) -> list[Figure]:
         half = size.listeners // 2
 
         async def follow() -> None:
+            begun = asyncio.Event()
             reading = [load.listen(site.url, str(job.id), one) for one in found[:half]]
             stalling = [
-                load.stall(site.url, str(job.id), one, patience_s=60.0) for one in found[half:]
+                load.stall(site.url, str(job.id), one, begun=begun, patience_s=30.0)
+                for one in found[half:]
             ]
-            writing = asyncio.to_thread(_events, queue, job.id, size)
-            await asyncio.gather(writing, *reading, *stalling)
+
+            async def writing() -> None:
+                await asyncio.sleep(CONNECTED_S)
+                begun.set()
+                await asyncio.to_thread(_events, queue, job.id, size)
+
+            await asyncio.gather(writing(), *reading, *stalling)
 
         asyncio.run(follow())
         stopped.set()
@@ -306,7 +315,6 @@ def _until_idle(client: httpx2.Client) -> None:
 
 def _events(queue: Any, job_id: JobId, size: Size) -> None:
     """A job that is worked on quickly, with text in every event."""
-    time.sleep(3.0)
     dispatcher = queue.dispatcher
     job = dispatcher.change(
         job_id,
