@@ -200,8 +200,8 @@ def test_a_server_that_stops_lets_those_go_who_follow_and_they_go_on_with_anothe
             assert next(events)[1] == "JobCancelled"
 
 
-@pytest.mark.parametrize("wrong", ["nonsense", "0" * 36, "../jobs", "%00"])
+@pytest.mark.parametrize("wrong", ["nonsense", "0" * 36, "%00", "%2e%2e"])
 def test_an_id_that_is_none_is_no_bug(open_site: Site, wrong: str) -> None:
     client = open_site.client()
     for place in (f"/api/jobs/{wrong}", f"/api/jobs/{wrong}/events", f"/api/transcripts/{wrong}"):
-        assert client.get(place).status_code in {400, 404}, place
+        assert client.get(place).status_code in {404, 422}, place

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from stretto.bootstrap.later import LaterReader
@@ -20,8 +20,6 @@ LONGEST_S: Final = 600.0
 FULL_SCALE: Final = 32_768
 BESIDE: Final = ".peaks.json"
 """No recording has a name that begins with a dot."""
-
-_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +40,9 @@ def peaks_of(path: Path) -> Loudness:
     """The recording is decoded the first time, in a process of its own: whatever is wrong with it,
     the server goes on. Raises MediaNotRecognised."""
     kept = path.parent / BESIDE
-    with _one_at_a_time:  # a rush must not take every thread and core
-        if not kept.exists():
-            command = [sys.executable, "-m", "stretto.bootstrap.listening", str(path)]
+    if not kept.exists():
+        command = [sys.executable, "-m", "stretto.bootstrap.listening", str(path)]
+        with suppress(subprocess.TimeoutExpired):
             subprocess.run(command, check=False, timeout=LONGEST_S, stderr=subprocess.DEVNULL)  # noqa: S603
     try:
         found = json.loads(kept.read_text(encoding="ascii"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.processing.recordings import Recording
@@ -118,6 +119,8 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
                 block = await anext(blocks)
         except StopAsyncIteration:
             return
+        except ClientDisconnect as cause:
+            raise HttpError(400, "The connection broke off.", code="disconnected") from cause
         except TimeoutError as cause:
             raise HttpError(
                 408, "The body stopped coming.", code="request_timeout", connection="close"
@@ -202,7 +205,7 @@ class _Reader:
         _, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = parameters.get(b"name", b"").decode("utf-8", "replace")
         name = parameters.get(b"filename")
-        self._file_name = None if name is None else name.decode("utf-8", "replace")
+        self._file_name = None if name is None else _unescaped(name.decode("utf-8", "replace"))
         if self._is_file():
             if self._incoming is not None:
                 raise HttpError(400, "Send one file at a time.", code="several_files", param="file")
@@ -230,3 +233,8 @@ class _Reader:
 
     def _ends(self) -> None:
         self._complete = True
+
+
+def _unescaped(name: str) -> str:
+    """As it was before the client wrote it (WHATWG, multipart/form-data encoding algorithm)."""
+    return name.replace("%0A", "\n").replace("%0D", "\r").replace("%22", '"')

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from stretto.contexts.core.languages import ENGLISH_NAMES
 
 Id = Annotated[str, Field(examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+PathId = Annotated[str, Path(pattern=UUID, examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+CODES: Final = ["", *ENGLISH_NAMES]
+Spoken = Annotated[
+    str,
+    Field(
+        max_length=32,
+        description="Its code (ISO 639-1), or its name in English; empty: find out.",
+        json_schema_extra={"enum": CODES, "maxLength": None},
+    ),
+]
 Moment = Annotated[float, Field(description="Unix time in seconds.", examples=[1764036000.25])]
 Seconds = Annotated[float, Field(examples=[44.374])]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
 Status = Literal["queued", "processing", "completed", "failed", "cancelled"]
 Priority = Literal["high", "medium", "low"]
 
@@ -106,9 +122,9 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     file_hash: Sha256 | None = None
-    upload: str | None = Field(default=None, max_length=64)
-    language: str = Field(default="", max_length=32, examples=["en"])
-    prompt: str = Field(default="", max_length=4096)
+    upload: Annotated[str, Field(pattern=UUID)] | None = None
+    language: Spoken = ""
+    prompt: str = Field(default="", max_length=1024)
     priority: Priority = "medium"
     task: Literal["transcribe", "translate"] = "transcribe"
     model: str = Field(default="", max_length=200)
@@ -230,12 +246,18 @@ class Health(BaseModel):
 class Invalidation(BaseModel):
     """Which cached answers are to be forgotten."""
 
-    model_config = ConfigDict(extra="forbid")
-    source: Sha256 | None = None
-    engine: str = Field(default="", max_length=64)
-    model: str = Field(default="", max_length=200)
-    tag: str = Field(default="", max_length=64)
-    everything: bool = False
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    source: Sha256 | SkipJsonSchema[None] = None
+    engine: Word | SkipJsonSchema[None] = None
+    model: Word | SkipJsonSchema[None] = None
+    tag: Word | SkipJsonSchema[None] = None
+    everything: Literal[True] | SkipJsonSchema[None] = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set or not any(self.model_dump().values()):
+            raise ValueError("say what is to go: source, engine, model, tag, or everything")
+        return self
 
 
 class Invalidated(BaseModel):

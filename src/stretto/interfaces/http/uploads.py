@@ -68,6 +68,30 @@ class Turns:
 
 
 _TURNS: Final = Turns()
+
+
+def _headers(*names: str, body: bool = False) -> dict[str, Any]:
+    """What tus asks for besides, for the description."""
+    schemas_of = {
+        "Tus-Resumable": {"type": "string", "enum": [VERSION]},
+        "Upload-Offset": {"type": "integer", "minimum": 0, "maximum": 10**15},
+        "Upload-Metadata": {"type": "string", "pattern": "^filename [A-Za-z0-9+/]{4}$"},
+    }
+    number = {"type": "integer", "minimum": 1, "maximum": 10**15}
+    parameters = [
+        {
+            "name": name,
+            "in": "header",
+            "required": name != "Upload-Metadata",
+            "schema": schemas_of.get(name, number),
+        }
+        for name in ("Tus-Resumable", *names)
+    ]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {"requestBody": {"required": True, "content": {PIECE: binary}}}
+    return {"parameters": parameters, **(content if body else {})}
+
+
 _TUS: Final[dict[int | str, dict[str, Any]]] = {
     412: {"model": schemas.Error, "description": "Another version of tus."},
     423: {"model": schemas.Error, "description": "Another request writes to it."},
@@ -86,7 +110,13 @@ def abilities(server: ServerOf) -> Response:
     )
 
 
-@router.post("", status_code=201, responses={201: {"description": "Begun."}, **_TUS})
+@router.post(
+    "",
+    status_code=201,
+    responses={201: {"description": "Begun."}, **_TUS},
+    response_class=Response,
+    openapi_extra=_headers("Upload-Length", "Upload-Metadata"),
+)
 async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) -> Response:
     """Begin an upload of Upload-Length bytes; the first of them may come along."""
     length, most = _number(request, "upload-length"), server.serving.most_bytes
@@ -107,8 +137,13 @@ async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) ->
     )
 
 
-@router.head("/{upload_id}", responses={200: {"description": "So far."}, **_TUS})
-def offset(upload_id: str, server: ServerOf, caller: Reader, tus: Tus) -> Response:
+@router.head(
+    "/{upload_id}",
+    responses={200: {"description": "So far."}, **_TUS},
+    response_class=Response,
+    openapi_extra=_headers(),
+)
+def offset(upload_id: schemas.PathId, server: ServerOf, caller: Reader, tus: Tus) -> Response:
     """How much has come."""
     upload = _found(server, caller, upload_id)
     return _tus(
@@ -120,14 +155,19 @@ def offset(upload_id: str, server: ServerOf, caller: Reader, tus: Tus) -> Respon
 
 
 @router.get("/{upload_id}", responses=schemas.answers(schemas.Upload))
-def show(upload_id: str, server: ServerOf, caller: Reader) -> Response:
+def show(upload_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """The same as a document, with the hash once all has come."""
     return answered(documents.of_upload(_found(server, caller, upload_id)))
 
 
-@router.patch("/{upload_id}", status_code=204, responses=_TUS)
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    responses=_TUS,
+    openapi_extra=_headers("Upload-Offset", body=True),
+)
 async def append(
-    upload_id: str, request: Request, server: ServerOf, caller: Writer, tus: Tus
+    upload_id: schemas.PathId, request: Request, server: ServerOf, caller: Writer, tus: Tus
 ) -> Response:
     """The next piece, behind what has come."""
     if request.headers.get("content-type") != PIECE:
@@ -139,8 +179,8 @@ async def append(
     return _tus(204, upload_offset=str(upload.offset), upload_expires=_expires(upload))
 
 
-@router.delete("/{upload_id}", status_code=204, responses=_TUS)
-def drop(upload_id: str, server: ServerOf, caller: Writer, tus: Tus) -> Response:
+@router.delete("/{upload_id}", status_code=204, responses=_TUS, openapi_extra=_headers())
+def drop(upload_id: schemas.PathId, server: ServerOf, caller: Writer, tus: Tus) -> Response:
     """Forget an upload. A recording that is complete stays, where a job needs it."""
     upload = _found(server, caller, upload_id)
     server.serving.recordings.drop(upload.id)
@@ -180,16 +220,19 @@ async def _appended(request: Request, server: Server, upload: Upload) -> Upload:
 async def _batches(request: Request, room: int) -> AsyncIterator[bytes]:
     """The body in pieces of about a megabyte. Raises HttpError for more than was announced."""
     batch = bytearray()
-    async for block in body_of(request):
-        room -= len(block)
-        if room < 0:
-            raise HttpError(
-                413, "More comes than was announced.", code="request_too_large", connection="close"
-            )
-        batch += block
-        if len(batch) >= BATCH_BYTES:
+    try:
+        async for block in body_of(request):
+            room -= len(block)
+            if room < 0:
+                raise HttpError(413, "More comes than was announced.", code="request_too_large")
+            batch += block
+            if len(batch) >= BATCH_BYTES:
+                yield bytes(batch)
+                batch.clear()
+    except HttpError:  # the connection broke, or too much came: what is here counts
+        if batch:
             yield bytes(batch)
-            batch.clear()
+        raise
     if batch:
         yield bytes(batch)
 
