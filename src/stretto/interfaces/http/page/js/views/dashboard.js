@@ -1,0 +1,134 @@
+// How Stretto is doing: what is wrong, what the figures are, who works, and what is kept.
+
+import { ApiError, get, poll, query } from "../api.js";
+import { lineChart } from "../chart.js";
+import { h, keyed, say } from "../dom.js";
+import { bytes, fullMoment, moment, number, percent, span } from "../format.js";
+import { known, t } from "../i18n.js";
+import { View, badge } from "../view.js";
+
+const POLL_MS = 5000;
+const SPANS_S = [3600, 21_600, 86_400];
+
+class DashboardView extends View {
+  async show() {
+    this.range = h("select", { "aria-label": t("dashboard.range"), onchange: () => this.refresh().catch((error) => this.failed(error)) },
+      SPANS_S.map((seconds) => h("option", { value: seconds }, span(seconds))));
+    this.alerts = h("ul", { class: "alerts" });
+    this.tiles = h("dl", { class: "tiles" });
+    this.charts = h("div", { class: "charts" });
+    this.parts = h("div", { class: "rows" });
+    this.workers = h("div", { class: "rows" });
+    this.cache = h("div", { class: "rows" });
+    this.saved = h("p", { class: "soft" });
+    this.nobody = h("p", { class: "soft", hidden: true }, t("dashboard.noworkers"));
+    const section = (name, ...content) => h("section", {}, h("h2", {}, t(`dashboard.${name}`)), content);
+    this.append(
+      h("div", { class: "row between" }, h("h1", {}, t("nav.dashboard")), this.range),
+      this.alerts, this.tiles, this.charts,
+      h("div", { class: "columns" }, section("health", this.parts), section("workers", this.nobody, this.workers), section("cache", this.saved, this.cache)));
+    await poll(this.signal, POLL_MS, () => this.refresh());
+  }
+
+  async refresh() {
+    const [ready, workers, cache, board] = await Promise.all([
+      this.readiness(),
+      get("api/workers", this.signal),
+      get("api/cache", this.signal),
+      this.board(),
+    ]);
+    this.drawParts(ready.parts ?? {});
+    this.drawWorkers(workers.workers);
+    this.drawCache(cache);
+    this.range.hidden = !board.charts.length;
+    keyed(this.charts, board.charts, (chart) => chart.id, lineChart);
+    keyed(this.alerts, board.alerts.filter((alert) => alert.state !== "resolved"), (alert) => alert.id ?? alert.name, alertNote);
+    this.drawTiles(workers.workers, cache, board.tiles ?? []);
+  }
+
+  /** Not being ready is an answer too, though its status is an error. */
+  async readiness() {
+    const answer = await fetch(new URL("ready", document.baseURI), { signal: this.signal });
+    return answer.json();
+  }
+
+  /** The charts, where the server keeps series. */
+  async board() {
+    try {
+      const found = await get(query("api/metrics/dashboard", { span_s: this.range.value }), this.signal);
+      return { charts: [], alerts: [], ...found };
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) return { charts: [], alerts: [] };
+      throw error;
+    }
+  }
+
+  drawTiles(workers, cache, more) {
+    const busy = workers.reduce((sum, worker) => sum + (worker.running?.length ?? worker.running ?? 0), 0);
+    const saved = Object.values(cache.saved_s ?? {}).reduce((sum, seconds) => sum + seconds, 0);
+    const tiles = [
+      [t("dashboard.tile.workers"), number(workers.length)],
+      [t("dashboard.tile.running"), number(busy)],
+      [t("dashboard.tile.hits"), cache.lookups ? percent(cache.hit_rate) : "–"],
+      [t("dashboard.tile.saved"), span(saved)],
+      ...more.map((tile) => [tile.title, tile.text]),
+    ];
+    keyed(this.tiles, tiles, ([name]) => name, ([name]) => {
+      const value = h("dd");
+      const tile = h("div", { class: "tile card" }, h("dt", {}, name), value);
+      tile.update = ([, text]) => say(value, text);
+      return tile;
+    });
+  }
+
+  drawParts(parts) {
+    keyed(this.parts, Object.entries(parts), ([name]) => name, ([name]) => {
+      const label = badge("ok");
+      const detail = h("span", { class: "soft" });
+      const row = h("div", { class: "item" }, h("span", { class: "name" }, known(`part.${name}`) ?? name), label, detail);
+      row.update = ([, part]) => {
+        label.update(part.ok ? "ok" : "trouble");
+        say(detail, part.detail ?? "");
+      };
+      return row;
+    });
+  }
+
+  drawWorkers(workers) {
+    this.nobody.hidden = workers.length > 0;
+    keyed(this.workers, workers, (worker) => worker.id, (worker) => {
+      const label = badge(worker.state);
+      const detail = h("span", { class: "soft" });
+      const row = h("div", { class: "item" }, h("span", { class: "name" }, `${worker.host} · ${worker.pid}`), label, detail);
+      row.update = (now) => {
+        const running = now.running?.length ?? now.running ?? 0;
+        label.update(now.state);
+        say(detail, t("dashboard.worker", { running, concurrency: now.concurrency, since: moment(now.started_at) }));
+      };
+      return row;
+    });
+  }
+
+  drawCache({ levels, hits, lookups, hit_rate: rate }) {
+    say(this.saved, lookups ? t("dashboard.hits", { hits: number(hits), lookups: number(lookups), rate: percent(rate) }) : t("dashboard.nohits"));
+    keyed(this.cache, levels, (level) => level.level, ({ level }) => {
+      const label = badge("ok");
+      const detail = h("span", { class: "soft" });
+      const row = h("div", { class: "item" }, h("span", { class: "name" }, `${level} · ${t(`cache.${level}`)}`), label, detail);
+      row.update = (now) => {
+        label.update(now.healthy ? "ok" : "trouble");
+        say(detail, now.detail || t("dashboard.entries", { count: now.entries ?? 0, n: number(now.entries ?? 0), size: bytes(now.size_bytes ?? 0) }));
+      };
+      return row;
+    });
+  }
+}
+
+function alertNote(alert) {
+  const text = h("span");
+  const note = h("li", { class: `notice ${alert.severity === "critical" ? "bad" : "warn"}` }, text);
+  note.update = ({ title, name, message, detail, since }) => say(text, [title ?? name, message ?? detail, since && fullMoment(since)].filter(Boolean).join(" · "));
+  return note;
+}
+
+customElements.define("dashboard-view", DashboardView);
