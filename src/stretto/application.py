@@ -47,7 +47,9 @@ class TranscriptLibrary(Protocol):
 class TranscriptSearch(Protocol):
     """Finds words in all of them."""
 
-    def search(self, text: str, *, limit: int) -> tuple[SearchHit, ...]: ...
+    def search(
+        self, text: str, *, limit: int, owner: str | None = None
+    ) -> tuple[SearchHit, ...]: ...
 
 
 class Queueing(Protocol):
@@ -92,10 +94,12 @@ class Archive:
             raise _unknown(transcript_id)
         return found
 
-    def search(self, text: str, *, limit: int = 20) -> tuple[SearchHit, ...]:
+    def search(
+        self, text: str, *, limit: int = 20, owner: str | None = None
+    ) -> tuple[SearchHit, ...]:
         """Segments with all the words of ``text``, the best first; a phrase stands in quotation
         marks, a beginning ends in ``*``. Raises InvalidOption for a text without a word."""
-        return self.words.search(text, limit=limit)
+        return self.words.search(text, limit=limit, owner=owner)
 
     def delete(self, transcript_id: TranscriptId) -> None:
         """The transcript and everything that came of it, in every table.

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stretto import settings_cdn as cdn
 from stretto import settings_remote as remote
+from stretto import settings_server as server
 from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
@@ -216,6 +217,13 @@ class Settings:
     remote_audio_s_per_minute: int = remote.REMOTE_AUDIO_S_PER_MINUTE
     remote_answer_s: int = remote.REMOTE_ANSWER_S
     remote_deadline_s: int = remote.REMOTE_DEADLINE_S
+    serve_host: str = server.SERVE_HOST
+    serve_port: int = server.SERVE_PORT
+    serve_keys: str = server.SERVE_KEYS
+    serve_names: str = server.SERVE_NAMES
+    serve_jobs: int = server.SERVE_JOBS
+    serve_upload_mb: int = server.SERVE_UPLOAD_MB
+    serve_requests_per_minute: int = server.SERVE_REQUESTS_PER_MINUTE
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -247,6 +255,10 @@ class Settings:
     @property
     def cdn_path(self) -> Path:
         return self.home / "cdn"
+
+    @property
+    def recordings_path(self) -> Path:
+        return self.home / "recordings"
 
     @property
     def models_path(self) -> Path:

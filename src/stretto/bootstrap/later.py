@@ -182,5 +182,11 @@ class LaterQueue:
 
     def _workshop(self) -> FileWorkshop:
         from stretto.bootstrap.queueing import FileWorkshop
+        from stretto.bootstrap.text_log import TextLog
 
-        return FileWorkshop(self._settings, self._processing, with_engine=self._with_engine)
+        return FileWorkshop(
+            self._settings,
+            self._processing,
+            with_engine=self._with_engine,
+            text=TextLog(self._database),
+        )

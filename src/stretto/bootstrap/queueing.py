@@ -38,6 +38,7 @@ from stretto.contexts.queue.worker import LONGEST_PAUSE_S, Worker
 
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
+    from stretto.bootstrap.text_log import TextLog
     from stretto.contexts.core.bus import Publish
     from stretto.contexts.core.identifiers import TranscriptId
     from stretto.contexts.processing.service import ProcessingService
@@ -188,9 +189,11 @@ class FileWorkshop:
         processing: ProcessingService,
         *,
         with_engine: Callable[[Settings], ProcessingService],
+        text: TextLog | None = None,
     ) -> None:
         self._settings = settings
         self._own = processing
+        self.text = text
         self._with_engine = with_engine
         self._others: OrderedDict[tuple[str, str], ProcessingService] = OrderedDict()
         self._lock = Lock()
@@ -233,6 +236,7 @@ class _FileTask:
         self._complete = complete
         self._cancel = CancelToken()
         self._kept = False
+        self._text = workshop.text.of(job) if workshop.text else None
 
     def run(self) -> None:
         self._cancel.raise_if_cancelled()
@@ -245,15 +249,22 @@ class _FileTask:
             self._job.work.options,
             cancel=self._cancel,
             progressed=self._heard,
+            heard=self._text.heard if self._text else None,
             keeping=self._keep,
         )
         if not self._kept:  # it was known
+            self._write_text()
             self._complete(transcript.id, lambda: None)
 
     def stop(self) -> None:
         self._cancel.cancel()
 
+    def _write_text(self) -> None:
+        if self._text:
+            self._text.write()
+
     def _keep(self, transcript: Transcript, keep: Callable[[], None]) -> None:
+        self._write_text()
         self._complete(transcript.id, keep)
         self._kept = True
 

@@ -6,7 +6,9 @@ StrettoError
 │   ├── InvalidStatement
 │   ├── KeyReused · JobNotInState
 │   ├── UnknownEngine · UnknownJob · UnknownModel
-│   └── UnknownTranscript · UnknownAsset
+│   ├── UnknownTranscript · UnknownAsset · UnknownUpload
+│   └── AccessDenied
+│       └── AccessKeyRefused
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
 │   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
@@ -96,6 +98,18 @@ class UnknownTranscript(InvalidRequest):
 
 class UnknownAsset(InvalidRequest):
     """That was not published."""
+
+
+class UnknownUpload(InvalidRequest):
+    """There is no upload of that id."""
+
+
+class AccessDenied(InvalidRequest):
+    """That is not allowed with this key."""
+
+
+class AccessKeyRefused(AccessDenied):
+    """A key is needed, and this is none that is valid."""
 
 
 class UnusableMedia(StrettoError):

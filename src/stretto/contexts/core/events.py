@@ -169,6 +169,18 @@ class JobProgressed(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobTextHeard(DomainEvent):
+    """The text that follows, while it is recognised: segments without words, in file times.
+
+    A later ``attempt`` begins anew.
+    """
+
+    job_id: JobId
+    attempt: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRetried(DomainEvent):
     """It went wrong for the time being, and is tried again in ``delay_s`` seconds."""
 

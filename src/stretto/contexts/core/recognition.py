@@ -45,13 +45,15 @@ class TranscriptionOptions:
     """What the user may choose about the text. ``language`` None means: find out.
 
     ``detected`` marks a language that was found, not given: the engine may then follow a speaker
-    who changes language. Raises InvalidOption for a prompt over 4 KiB.
+    who changes language. ``scope`` names whose work it is: it changes no text, but what is kept
+    for one is not found by another. Raises InvalidOption for a prompt over 4 KiB.
     """
 
     language: Language | None = None
     detected: bool = False
     task: Task = Task.TRANSCRIBE
     prompt: str = ""
+    scope: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if len(self.prompt.encode()) > MAXIMUM_PROMPT_BYTES:

@@ -179,6 +179,7 @@ def chunk_request(
         grain=Grain.CHUNK,
         engine=engine.identity,
         options=options,
+        scope=options.scope,
         source=chunk.source,
     )
 

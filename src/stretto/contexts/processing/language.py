@@ -79,6 +79,7 @@ class LanguageFinder:
             grain=Grain.LANGUAGE,
             engine=self._engine.identity,
             options=options,
+            scope=options.scope,
             source=chunk.source,
         )
 

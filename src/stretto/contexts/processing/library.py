@@ -18,7 +18,8 @@ _CURSOR: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptSummary:
-    """A transcript without its text; ``version`` counts those of the same file from 1."""
+    """A transcript without its text; ``version`` counts those of the same file from 1. ``owner``
+    is whose it is, empty on a machine that has one user."""
 
     id: TranscriptId
     file: str
@@ -30,6 +31,7 @@ class TranscriptSummary:
     engine: str
     model: str
     created_at: Timestamp
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Wanted:
     language: Language | None = None
     status: TranscriptStatus | None = None
     file_hash: FileHash | None = None
+    owner: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.limit <= MOST_PER_PAGE:

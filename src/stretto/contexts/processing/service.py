@@ -83,6 +83,7 @@ class ProcessingService(Equipment):
             stream_index=stream,
             engine=self.engine.identity,
             options=options,
+            scope=options.scope,
         )
 
     def _known_otherwise(self, file: AudioFile, asked: TranscriptRequest) -> Transcript | None:

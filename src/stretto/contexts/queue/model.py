@@ -187,6 +187,11 @@ class Job:
         return self.crashes >= SUSPICIOUS_CRASHES
 
     @property
+    def owner(self) -> str:
+        """Whose it is; empty on a machine that has one user."""
+        return self.work.options.scope
+
+    @property
     def attempts(self) -> int:
         """How often a worker took it up."""
         return self.fence
@@ -260,10 +265,12 @@ class WorkerNode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A page of jobs, the newest first; ``after`` is the last one of the page before."""
+    """A page of jobs, the newest first; ``after`` is the last one of the page before. ``owner``
+    None means: everybody's."""
 
     limit: int = 20
     status: JobStatus | None = None
+    owner: str | None = None
     after: Job | None = None
 
     def __post_init__(self) -> None:

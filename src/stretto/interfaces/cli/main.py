@@ -17,6 +17,7 @@ import typer
 from stretto.interfaces.cli.cache_commands import cache_app
 from stretto.interfaces.cli.cdn_commands import cdn_app
 from stretto.interfaces.cli.queue_commands import queue_app
+from stretto.interfaces.cli.server_commands import server_app
 
 if TYPE_CHECKING:
     from stretto.application import Archive
@@ -40,6 +41,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(cache_app, name="cache")
 app.add_typer(cdn_app, name="cdn")
 app.add_typer(queue_app)
+app.add_typer(server_app)
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")]

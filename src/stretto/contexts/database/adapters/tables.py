@@ -82,4 +82,15 @@ outbox_lease = sa.Table(
     sa.Column("until", _REAL, nullable=False),
 )
 
+access_key = sa.Table(
+    "access_key",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("created_at", _REAL, nullable=False),
+    sa.Column("revoked_at", _REAL),
+)
+
 slow_statement, learned_loading, repeated_statement = define_tables(metadata)

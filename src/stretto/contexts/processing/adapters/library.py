@@ -77,6 +77,7 @@ def _page_query(wanted: Wanted) -> tuple[str, dict[str, Any]]:
         "language": wanted.language.code if wanted.language else None,
         "status": wanted.status.value if wanted.status else None,
         "file_hash": wanted.file_hash.value if wanted.file_hash else None,
+        "owner": wanted.owner,
     }
     values = {name: value for name, value in given.items() if value is not None}
     conditions = "".join(f" AND {_CONDITIONS[name]}" for name in values)
@@ -95,6 +96,7 @@ def _summary(
     status: str,
     duration_s: float,
     engine: str,
+    owner: str,
 ) -> TranscriptSummary:
     name, _slash, rest = engine.partition("/")
     return TranscriptSummary(
@@ -108,16 +110,18 @@ def _summary(
         engine=name,
         model=rest.rpartition("/")[0],
         created_at=Timestamp(created_at),
+        owner=owner,
     )
 
 
 _COLUMNS: Final = (
-    "number, created_at, id, file, file_hash, version, language, status, duration_s, engine"
+    "number, created_at, id, file, file_hash, version, language, status, duration_s, engine, owner"
 )
 _CONDITIONS: Final = {
     "language": "language = :language",
     "status": "status = :status",
     "file_hash": "file_hash = :file_hash",
+    "owner": "owner = :owner",
 }
 # Put together of constants alone.
 _PAGE: Final = f"""

@@ -51,13 +51,17 @@ class SqlTranscriptSearch:
         self._database = database
         self._dialect = database.dialect
 
-    def search(self, text: str, *, limit: int) -> tuple[SearchHit, ...]:
+    def search(self, text: str, *, limit: int, owner: str | None = None) -> tuple[SearchHit, ...]:
         """At most ``limit`` (no more than 100) segments with all of the words, the best first;
-        of equally good ones the newest. Raises InvalidOption for a text without a word."""
+        of equally good ones the newest. ``owner`` leaves the transcripts of one.
+
+        Raises InvalidOption for a text without a word.
+        """
         query = Query.parse(text, stem=stemming.stem)
         limit = max(1, min(limit, MOST_HITS))
         candidates = CANDIDATES_FOR_EACH_HIT * limit
         values = {"query": _EXPRESSIONS[self._dialect](query), "limit": candidates}
+        values |= {} if owner is None else {"owner": owner}
         while True:
             with self._database.read() as connection:
                 if connection.execute(_UNINDEXED, {"limit": 1}).fetchone() is None:
@@ -68,7 +72,8 @@ class SqlTranscriptSearch:
         self, connection: Connection, query: Query, values: dict[str, Any], *, limit: int
     ) -> tuple[SearchHit, ...]:
         """On one connection from end to end: in a rush, nobody waits for a second one."""
-        rows = connection.execute(_CANDIDATES[self._dialect], values).fetchall()
+        table = _CANDIDATES_OF_OWNER if "owner" in values else _CANDIDATES
+        rows = connection.execute(table[self._dialect], values).fetchall()
         best = _ranked(query, rows, limit=limit)
         if not best:
             return ()
@@ -191,6 +196,21 @@ _CANDIDATES: Final = {
         SELECT number, transcript, text, stems FROM segment
         WHERE lexemes @@ to_tsquery('simple', :query)
         ORDER BY number DESC LIMIT :limit
+    """,
+}
+_CANDIDATES_OF_OWNER: Final = {
+    "sqlite": """
+        SELECT segment.number, segment.transcript, segment.text, segment.stems
+        FROM segment_words JOIN segment ON segment.number = segment_words.rowid
+        JOIN transcript ON transcript.number = segment.transcript AND transcript.owner = :owner
+        WHERE segment_words MATCH :query
+        ORDER BY segment_words.rowid DESC LIMIT :limit
+    """,
+    "postgresql": """
+        SELECT segment.number, segment.transcript, segment.text, segment.stems FROM segment
+        JOIN transcript ON transcript.number = segment.transcript AND transcript.owner = :owner
+        WHERE segment.lexemes @@ to_tsquery('simple', :query)
+        ORDER BY segment.number DESC LIMIT :limit
     """,
 }
 _DETAILS: Final = """

@@ -29,6 +29,7 @@ transcript = sa.Table(
     sa.Column("document", sa.LargeBinary, nullable=False),
     sa.Column("version", sa.Integer, nullable=False, server_default=sa.text("1")),
     sa.Column("indexed", sa.Integer, nullable=False, server_default=sa.text("0")),
+    sa.Column("owner", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Index(
         "transcript_request",
         "request_key",
@@ -83,6 +84,18 @@ transcript = sa.Table(
             "serves": "Lists the complete or the partial transcripts, the newest first.",
             "query": "SELECT number, id, document FROM transcript "
             "WHERE status = 'partial' AND (created_at, number) < (:at, :before) "
+            "ORDER BY created_at DESC, number DESC LIMIT :n",
+        },
+    ),
+    sa.Index(
+        "transcript_owner",
+        "owner",
+        "created_at",
+        "number",
+        info={
+            "serves": "Lists the transcripts of one owner, the newest first.",
+            "query": "SELECT number, id, document FROM transcript "
+            "WHERE owner = 'anna' AND (created_at, number) < (:at, :before) "
             "ORDER BY created_at DESC, number DESC LIMIT :n",
         },
     ),

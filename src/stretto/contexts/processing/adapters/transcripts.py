@@ -138,6 +138,7 @@ def _row(request: TranscriptRequest, transcript: Transcript) -> dict[str, Any]:
         "speed": _speed(transcript),
         "document": msgspec.msgpack.encode(transcript),
         "indexed": stemming.VERSION,
+        "owner": request.scope,
     }
 
 
@@ -186,14 +187,14 @@ _VERSIONS: Final = """
 _KEEP: Final = """
     INSERT INTO transcript (
         id, request_key, file_hash, file, language, status, duration_s, created_at, engine,
-        speed, document, version, indexed
+        speed, document, version, indexed, owner
     ) VALUES (
         :id, :request_key, :file_hash, :file, :language, :status, :duration_s, :created_at,
-        :engine, :speed, :document, :version, :indexed
+        :engine, :speed, :document, :version, :indexed, :owner
     )
     ON CONFLICT (id) DO UPDATE SET
         request_key = excluded.request_key, file_hash = excluded.file_hash, file = excluded.file,
         language = excluded.language, status = excluded.status, duration_s = excluded.duration_s,
         created_at = excluded.created_at, engine = excluded.engine, speed = excluded.speed,
-        document = excluded.document, indexed = excluded.indexed
+        document = excluded.document, indexed = excluded.indexed, owner = excluded.owner
 """

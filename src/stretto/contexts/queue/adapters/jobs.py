@@ -9,6 +9,7 @@ from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.identifiers import JobId, TranscriptId
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Database, Outbox
 from stretto.contexts.queue.adapters.rows import (
+    BORN_WITH,
     COLUMNS,
     UNCHANGING,
     changing_row_of,
@@ -132,11 +133,11 @@ class SqlJobs:
             "id": str(after.id) if after else "",
             "limit": wanted.limit,
         }
-        statement = _PAGE
-        if wanted.status is not None:
-            statement, values["status"] = _PAGE_OF_STATUS, wanted.status.value
+        given = {"status": wanted.status and wanted.status.value, "owner": wanted.owner}
+        values |= {name: value for name, value in given.items() if value is not None}
+        conditions = "".join(f" AND {_CONDITIONS[name]}" for name in given if name in values)
         with self._database.read() as connection:
-            rows = connection.execute(statement, values).fetchall()
+            rows = connection.execute(_PAGE.format(conditions=conditions), values).fetchall()
         return tuple(job_of(row) for row in rows)
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
@@ -237,8 +238,8 @@ _ALL: Final = ", ".join(COLUMNS)
 _SETTABLE: Final = [name for name in COLUMNS if name not in UNCHANGING]
 # Put together of constants alone.
 _INSERT: Final = f"""
-    INSERT INTO queue_job ({_ALL}, request_key, request_digest)
-    VALUES ({", ".join(f":{name}" for name in COLUMNS)}, :request_key, :request_digest)
+    INSERT INTO queue_job ({", ".join(BORN_WITH)}, request_key, request_digest)
+    VALUES ({", ".join(f":{name}" for name in BORN_WITH)}, :request_key, :request_digest)
     ON CONFLICT DO NOTHING
 """  # noqa: S608
 _UPDATE: Final = f"""
@@ -282,13 +283,10 @@ _RENEW: Final = """
     WHERE id = :id AND fence = :fence AND lease_until IS NOT NULL
 """
 _PAGE: Final = f"""
-    SELECT {_ALL} FROM queue_job WHERE (created_at, id) < (:at, :id)
+    SELECT {_ALL} FROM queue_job WHERE (created_at, id) < (:at, :id){{conditions}}
     ORDER BY created_at DESC, id DESC LIMIT :limit
 """  # noqa: S608
-_PAGE_OF_STATUS: Final = f"""
-    SELECT {_ALL} FROM queue_job WHERE status = :status AND (created_at, id) < (:at, :id)
-    ORDER BY created_at DESC, id DESC LIMIT :limit
-"""  # noqa: S608
+_CONDITIONS: Final = {"status": "status = :status", "owner": "owner = :owner"}
 _OF_TRANSCRIPT: Final = "SELECT id FROM queue_job WHERE transcript_id = :id"
 _DELETE: Final = """
     DELETE FROM queue_job WHERE id = :id AND status IN ('completed', 'failed', 'cancelled')

@@ -33,6 +33,9 @@ COLUMNS: Final = (
         "cause",
     ),
 )
+BORN_WITH: Final = (*COLUMNS, "owner")
+"""The columns of a new row; ``owner`` stands in ``work`` too, and is there to be sought by."""
+
 UNCHANGING: Final = frozenset({"id", "file", "work", "work_key", "priority", "created_at"})
 """What a job is born with."""
 
@@ -46,6 +49,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "file": storable(job.file),
         "work": _json(job.work),
         "work_key": job.work_key,
+        "owner": job.owner,
         "priority": int(job.priority),
         "created_at": job.created_at.unix_s,
     }

@@ -38,6 +38,7 @@ queue_job = sa.Table(
     sa.Column("cause", sa.Text),
     sa.Column("request_key", sa.Text),
     sa.Column("request_digest", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Index(
         "queue_job_ready",
         "priority",
@@ -114,6 +115,18 @@ queue_job = sa.Table(
             "serves": "Lists the jobs of a status, the newest first.",
             "query": "SELECT id, file FROM queue_job "
             "WHERE status = 'failed' AND (created_at, id) < (:at, :id) "
+            "ORDER BY created_at DESC, id DESC LIMIT :n",
+        },
+    ),
+    sa.Index(
+        "queue_job_owner",
+        "owner",
+        "created_at",
+        "id",
+        info={
+            "serves": "Lists the jobs of one owner, the newest first.",
+            "query": "SELECT id, file FROM queue_job "
+            "WHERE owner = 'anna' AND (created_at, id) < (:at, :id) "
             "ORDER BY created_at DESC, id DESC LIMIT :n",
         },
     ),

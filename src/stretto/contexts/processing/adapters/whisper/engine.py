@@ -167,6 +167,7 @@ class WhisperEngine(WhisperIdentity):
             grain=Grain.WINDOW,
             engine=self.identity,
             options=options,
+            scope=options.scope,
             source=piece.source,
         )
 

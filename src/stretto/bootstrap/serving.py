@@ -1,0 +1,233 @@
+"""Wires what a server needs: what was kept, the queue, recordings that are handed in, and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event
+from typing import TYPE_CHECKING, Final
+
+from stretto.application import Archive
+from stretto.bootstrap import build_archive, build_model_library
+from stretto.bootstrap.caching import build_caching
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.database import Database, build_database
+from stretto.bootstrap.queueing import build_queue
+from stretto.bootstrap.slow_statements import SlowStatements
+from stretto.contexts.caching.management import CacheManagement
+from stretto.contexts.core.access import (
+    AccessKey,
+    AccessKeyId,
+    Scope,
+    hash_of_secret,
+    new_secret,
+)
+from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.errors import InvalidOption, StrettoError
+from stretto.contexts.core.identifiers import FileHash, Timestamp, TranscriptId
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.transcript import Transcript
+from stretto.contexts.database.adapters.access_keys import SqlAccessKeys
+from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.processing.adapters.recording_files import RecordingFiles
+from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
+from stretto.contexts.processing.editing import TextEdit, edited, request_of
+from stretto.contexts.processing.library import TranscriptSummary, Wanted
+from stretto.contexts.queue.adapters.bell import LocalBell
+from stretto.contexts.queue.model import Wanted as WantedJobs
+from stretto.contexts.queue.service import QueueService
+from stretto.settings import Settings
+
+if TYPE_CHECKING:
+    from stretto.contexts.processing.adapters.models import ModelLibrary
+
+MEGABYTE: Final = 1_000_000
+LEAST_FREE_BYTES: Final = 200 * MEGABYTE
+UNFINISHED_FOR_S: Final = 24 * 3600.0
+"""So long what stopped coming may be gone on with."""
+
+UNUSED_FOR_S: Final = 30 * 24 * 3600.0
+"""So long a recording stays that no transcript was made of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Everything that requests are answered with; safe to use from many threads at once.
+
+    ``key_needed`` says whether callers need a key; ``checks`` say, by the name of a part, what is
+    wrong with it: nothing for one that works.
+    """
+
+    settings: Settings
+    archive: Archive
+    transcripts: SqlTranscriptStore
+    queue: QueueService
+    cache: CacheManagement
+    keys: SqlAccessKeys
+    recordings: RecordingFiles
+    models: ModelLibrary
+    key_needed: bool
+    checks: Mapping[str, Callable[[], str]]
+    close: Callable[[], None]
+
+    def edit(self, summary: TranscriptSummary, changes: Sequence[TextEdit]) -> Transcript:
+        """A new version of a transcript, which is kept. Raises InvalidOption."""
+        before = self.archive.get(summary.id)
+        new = edited(before, changes, new_id=TranscriptId.new(), at=now())
+        self.transcripts.keep(request_of(before, scope=summary.owner), new)
+        self.archive.deliver()
+        return new
+
+    @property
+    def most_bytes(self) -> int:
+        """Of a recording."""
+        return self.settings.serve_upload_mb * MEGABYTE
+
+    def tidy(self) -> None:
+        """Delete recordings that stopped coming, and those that nothing came of."""
+        self.recordings.drop_incoming(before=_ago(UNFINISHED_FOR_S))
+        for owner, file_hash in list(self.recordings.settled_before(_ago(UNUSED_FOR_S))):
+            self.forget_recording(owner, file_hash)
+
+    def forget_recording(self, owner: str, file_hash: FileHash) -> None:
+        """Delete a recording, unless a transcript or an unfinished job of its owner needs it."""
+        wanted = Wanted(limit=1, file_hash=file_hash, owner=owner)
+        if not self.archive.page(wanted).rows and not self._is_worked_on(owner, file_hash):
+            self.recordings.delete(owner, file_hash)
+
+    def _is_worked_on(self, owner: str, file_hash: FileHash) -> bool:
+        return any(
+            f"/{file_hash}/" in job.work.path
+            for status in (JobStatus.QUEUED, JobStatus.PROCESSING)
+            for job in self.queue.page(WantedJobs(limit=1000, status=status, owner=owner))
+        )
+
+
+def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serving:
+    """Opens nothing. ``key_needed`` None means: as the settings say.
+
+    Raises InvalidOption for settings under which anybody could come in.
+    """
+    slow, due = SlowStatements(settings), Event()
+    database = build_database(settings, slow=slow.runs, left_behind=due.set)
+    events = EventBus()
+    archive = build_archive(settings, database=database)
+    bell = LocalBell()
+    queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)
+    cache = build_caching(settings, database, events).management
+    keys = SqlAccessKeys(database)
+    recordings = RecordingFiles(settings.recordings_path, clock=now)
+    always = settings.serve_keys == "always" or not is_loopback(settings.serve_host)
+
+    def close() -> None:
+        cache.close()
+        slow.close()
+        archive.close()
+
+    return Serving(
+        settings=settings,
+        archive=archive,
+        transcripts=SqlTranscriptStore(database, outbox=OutboxWriter(wrote=due.set)),
+        queue=queue,
+        cache=cache,
+        keys=keys,
+        recordings=recordings,
+        models=build_model_library(settings),
+        key_needed=always if key_needed is None else key_needed,
+        checks={
+            "database": lambda: _trouble_with_database(database),
+            "disk": lambda: _trouble_with_disk(recordings),
+            "workers": lambda: _trouble_with_workers(queue),
+            "engine": lambda: _trouble_with_engine(settings),
+        },
+        close=close,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    import ipaddress
+
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def create_key(
+    settings: Settings, *, owner: str, scopes: frozenset[Scope]
+) -> tuple[str, AccessKey]:
+    """A new key, and what is kept of it. Raises InvalidOption."""
+    secret = new_secret()
+    key = AccessKey(
+        id=AccessKeyId.new(),
+        sha256=hash_of_secret(secret),
+        owner=owner,
+        scopes=scopes,
+        created_at=now(),
+    )
+    with_keys(settings, lambda keys: keys.add(key))
+    return secret, key
+
+
+def list_keys(settings: Settings) -> tuple[AccessKey, ...]:
+    """Revoked ones too, the newest first."""
+    found: list[AccessKey] = []
+    with_keys(settings, lambda keys: found.extend(keys.all()))
+    return tuple(found)
+
+
+def revoke_key(settings: Settings, key_id: str) -> None:
+    """Raises InvalidOption when there is no such key."""
+    wanted, done = AccessKeyId.parse(key_id), []
+    with_keys(settings, lambda keys: done.append(keys.revoke(wanted, at=now())))
+    if not done[0]:
+        raise InvalidOption(
+            f"There is no valid key {wanted}. See which there are: stretto keys list"
+        )
+
+
+def with_keys(settings: Settings, work: Callable[[SqlAccessKeys], object]) -> None:
+    database = build_database(settings)
+    try:
+        work(SqlAccessKeys(database))
+    finally:
+        database.close()
+
+
+def _ago(seconds: float) -> Timestamp:
+    return Timestamp(now().unix_s - seconds)
+
+
+def _trouble_with_database(database: Database) -> str:
+    try:
+        with database.read() as connection:
+            connection.execute("SELECT 1").fetchone()
+    except StrettoError as error:
+        return error.message
+    return ""
+
+
+def _trouble_with_disk(recordings: RecordingFiles) -> str:
+    try:
+        free = recordings.free_bytes()
+    except StrettoError as error:
+        return error.message
+    return "" if free >= LEAST_FREE_BYTES else f"Only {free // MEGABYTE} MB are free."
+
+
+def _trouble_with_workers(queue: QueueService) -> str:
+    try:
+        return "" if queue.nodes() else "No worker is running."
+    except StrettoError as error:
+        return error.message
+
+
+def _trouble_with_engine(settings: Settings) -> str:
+    """Whether the engine is installed; it is loaded by the workers, not here."""
+    from importlib import metadata
+
+    found = metadata.entry_points(group="stretto.engines", name=settings.engine)
+    return "" if found else f"There is no engine {settings.engine!r}."

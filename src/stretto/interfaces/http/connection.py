@@ -1,0 +1,35 @@
+"""The connections of the server: uvicorn's, with two deadlines that it does not have."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from stretto.interfaces.http.streaming import ABORT
+
+FIRST_REQUEST_S: Final = 30.0
+"""So long the head of a first request may take."""
+
+
+class Connection(H11Protocol):
+    """Cuts off who sends no request, and lets a response cut off who does not read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._too_late)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self.scope is not None:
+            self._deadline.cancel()
+            extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
+            extensions[ABORT] = self.transport.abort
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _too_late(self) -> None:
+        self.transport.abort()

@@ -1,0 +1,244 @@
+"""The routes around jobs: submit, look, follow, cancel, retry, and those that were given up."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from stretto.contexts.core.access import Caller
+from stretto.contexts.core.errors import InvalidOption, JobNotInState, UnknownUpload
+from stretto.contexts.core.identifiers import FileHash
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.processing.recordings import Recording, UploadId
+from stretto.contexts.queue.model import Job, JobPriority, Wanted
+from stretto.interfaces.http import documents, schemas
+from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.errors import HttpError
+from stretto.interfaces.http.forms import body_of, received_form, refuse_large
+from stretto.interfaces.http.security import Reader, Writer
+from stretto.interfaces.http.server import Server, ServerOf
+from stretto.interfaces.http.streaming import BEAT, BEAT_S, EventStream
+
+MOST_JSON_BYTES: Final = 64 << 10
+MOST_NUMBER: Final = 2**63 - 1
+Limit = Annotated[int, Query(ge=1, le=1000)]
+After = Annotated[str, Query(max_length=64, description="The last one of the page before.")]
+Key = Annotated[str, Header(max_length=100, description="Sent again, it is the same job.")]
+LastEvent = Annotated[str, Header(max_length=20, alias="Last-Event-ID")]
+
+router = APIRouter(prefix="/api", tags=["jobs"])
+
+_FORM: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "language": {"type": "string", "examples": ["en"]},
+                        "prompt": {"type": "string"},
+                        "priority": {"enum": ["high", "medium", "low"]},
+                        "task": {"enum": ["transcribe", "translate"]},
+                        "model": {"type": "string"},
+                    },
+                }
+            },
+            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post("/jobs", responses=schemas.answers(schemas.Job, 202), openapi_extra=_FORM)
+async def submit(
+    request: Request, server: ServerOf, caller: Writer, idempotency_key: Key = ""
+) -> Response:
+    """Have a recording transcribed. The job is on the disk when this is answered."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        wanted = await _json_of(request)
+        recording = await run_in_threadpool(_known, server, caller, wanted)
+    else:
+        files = server.serving.recordings
+        most = server.serving.most_bytes
+        form = await received_form(request, files, owner=caller.owner, most_bytes=most)
+        fields = {name: values[-1] for name, values in form.fields.items()}
+        wanted = _checked({**fields, "file_hash": None, "upload": None})
+        if form.recording is None:
+            raise HttpError(400, "The form has no file.", code="missing_file", param="file")
+        recording = form.recording
+    job = await run_in_threadpool(_submitted, server, caller, recording, wanted, idempotency_key)
+    return answered(documents.of_job(job), status=202, location=f"/api/jobs/{job.id}")
+
+
+def _submitted(
+    server: Server, caller: Caller, recording: Recording, wanted: schemas.JobRequest, key: str
+) -> Job:
+    options = server.options(
+        caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task
+    )
+    work = server.work(recording.path, options, wanted.model)
+    priority = JobPriority.parse(wanted.priority)
+    return server.submit(work, caller=caller, priority=priority, key=key)
+
+
+def _known(server: Server, caller: Caller, wanted: schemas.JobRequest) -> Recording:
+    """The recording that was uploaded before."""
+    recordings, owner, found = server.serving.recordings, caller.owner, wanted.file_hash
+    if (found is None) == (wanted.upload is None):
+        raise InvalidOption("Name the recording by its file_hash or by its upload, not both.")
+    if wanted.upload is not None:
+        upload = recordings.upload(UploadId.parse(wanted.upload))
+        if upload.owner != owner:
+            raise UnknownUpload(f"There is no upload {upload.id}.")
+        if upload.file_hash is None:
+            raise JobNotInState(
+                f"Of the upload {upload.id} {upload.offset} of {upload.length} bytes are here."
+            )
+        found = upload.file_hash.value
+    recording = recordings.find(owner, FileHash(found or ""))
+    if recording is None:
+        raise UnknownUpload(f"There is no recording with the hash {found}; upload it.")
+    return recording
+
+
+async def _json_of(request: Request) -> schemas.JobRequest:
+    refuse_large(request, MOST_JSON_BYTES, MOST_JSON_BYTES)
+    body = bytearray()
+    async for block in body_of(request):
+        body += block
+        if len(body) > MOST_JSON_BYTES:
+            raise HttpError(413, "The body is too long.", code="request_too_large")
+    try:
+        return schemas.JobRequest.model_validate_json(bytes(body))
+    except ValidationError as cause:
+        raise wrong_field(cause) from cause
+
+
+def _checked(fields: dict[str, Any]) -> schemas.JobRequest:
+    try:
+        return schemas.JobRequest.model_validate(fields)
+    except ValidationError as cause:
+        raise wrong_field(cause) from cause
+
+
+def wrong_field(cause: ValidationError) -> HttpError:
+    """The first thing that is wrong, as a sentence."""
+    first = cause.errors()[0]
+    param = ".".join(str(part) for part in first["loc"]) or None
+    said = f"{param}: {first['msg']}." if param else f"{first['msg']}."
+    return HttpError(422, said[:500], code="invalid_value", param=param)
+
+
+@router.get("/jobs", responses=schemas.answers(schemas.Jobs))
+def list_jobs(
+    server: ServerOf,
+    caller: Reader,
+    status: schemas.Status | None = None,
+    limit: Limit = 20,
+    after: After = "",
+) -> Response:
+    """Jobs, the newest first."""
+    return answered(_page(server, caller, JobStatus(status) if status else None, limit, after))
+
+
+def _page(
+    server: Server, caller: Caller, status: JobStatus | None, limit: int, after: str
+) -> documents.Document:
+    last = server.job(after, caller) if after else None
+    wanted = Wanted(limit=limit, status=status, after=last, owner=caller.sees)
+    jobs = server.serving.queue.page(wanted)
+    following = str(jobs[-1].id) if len(jobs) == limit else None
+    return {"jobs": [documents.of_job(job) for job in jobs], "next": following}
+
+
+@router.get("/jobs/{job_id}", responses=schemas.answers(schemas.Job))
+def show(job_id: str, server: ServerOf, caller: Reader) -> Response:
+    """One job."""
+    return answered(documents.of_job(server.job(job_id, caller)))
+
+
+@router.post("/jobs/{job_id}/cancel", responses=schemas.answers(schemas.Job))
+def cancel(job_id: str, server: ServerOf, caller: Writer) -> Response:
+    """A queued job never starts, a running one stops within two seconds, one that is over stays."""
+    job = server.job(job_id, caller)
+    return answered(documents.of_job(server.serving.queue.cancel(job.id)))
+
+
+@router.post("/jobs/{job_id}/retry", responses=schemas.answers(schemas.Job))
+def retry(job_id: str, server: ServerOf, caller: Writer) -> Response:
+    """Try a job again that failed or was cancelled; only what is missing is computed."""
+    job = server.serving.queue.retry(server.job(job_id, caller).id)
+    server.hands.ring()
+    return answered(documents.of_job(job))
+
+
+_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "Events until the job is over.",
+    },
+    204: {"description": "The job is over, and nothing is to come."},
+    **schemas.REFUSALS,
+}
+
+
+@router.get("/jobs/{job_id}/events", responses=_STREAM, status_code=200, response_class=EventStream)
+async def events(
+    job_id: str,
+    server: ServerOf,
+    caller: Reader,
+    after: Annotated[int, Query(ge=0, le=MOST_NUMBER)] = 0,
+    last_event_id: LastEvent = "",
+) -> Response:
+    """What happens to a job, from its beginning or behind an event."""
+    known = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else after
+    known = min(known, MOST_NUMBER)
+    job = await run_in_threadpool(server.job, job_id, caller)
+    if job.is_over and not await run_in_threadpool(server.serving.queue.heard, job.id, after=known):
+        return Response(status_code=204)
+    return EventStream(_sent(server, job, known))
+
+
+async def _sent(server: Server, job: Job, after: int) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    async for lines in server.watch.follow(job.id, after=after, beat_s=BEAT_S):
+        yield b"".join(line.sent for line in lines) or BEAT
+
+
+@router.get("/dlq", responses=schemas.answers(schemas.Jobs), tags=["dead letters"])
+def dead_letters(
+    server: ServerOf, caller: Reader, limit: Limit = 20, after: After = ""
+) -> Response:
+    """Jobs that were given up, the newest first."""
+    return answered(_page(server, caller, JobStatus.FAILED, limit, after))
+
+
+@router.get("/dlq/{job_id}", responses=schemas.answers(schemas.DeadLetter), tags=["dead letters"])
+def dead_letter(job_id: str, server: ServerOf, caller: Reader) -> Response:
+    """Why a job was given up, and where that came from."""
+    job = server.job(job_id, caller)
+    if job.status is not JobStatus.FAILED:
+        raise JobNotInState(f"The job {job.id} is {job.status}; it was not given up.")
+    trace = job.error.trace if job.error else ""
+    return answered({**documents.of_job(job), "trace": trace})
+
+
+@router.post("/dlq/{job_id}/requeue", responses=schemas.answers(schemas.Job), tags=["dead letters"])
+def requeue(job_id: str, server: ServerOf, caller: Writer) -> Response:
+    """Try it again."""
+    return retry(job_id, server, caller)
+
+
+@router.delete("/dlq/{job_id}", status_code=204, responses=schemas.REFUSALS, tags=["dead letters"])
+def purge(job_id: str, server: ServerOf, caller: Writer) -> Response:
+    """Forget it."""
+    server.serving.queue.dead_letters.purge(server.job(job_id, caller).id)
+    return Response(status_code=204)

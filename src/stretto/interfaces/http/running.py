@@ -1,0 +1,92 @@
+"""Runs the application until a signal says that it is enough."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import uvicorn
+
+from stretto.contexts.core.errors import InvalidOption
+from stretto.interfaces.http.app import create_app
+from stretto.interfaces.http.connection import Connection
+from stretto.interfaces.http.server import Server
+
+MOST_CONNECTIONS: Final = 5000
+BACKLOG: Final = 1024
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises InvalidOption when that cannot be."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as cause:
+        raise InvalidOption(
+            f"The address {host} with the port {port} cannot be listened at: {cause.strerror}. "
+            "Choose others with --host and --port."
+        ) from cause
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """As people type it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def run(server: Server, listening: socket.socket) -> None:
+    """Until SIGTERM or SIGINT: whatever is being answered may end within five seconds."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises them once more when it is done
+    uvicorn_of(server, ready=lambda: _announce(listening)).run(sockets=[listening])
+
+
+def uvicorn_of(server: Server, *, ready: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """A server for sockets that are bound already."""
+    config = uvicorn.Config(
+        create_app(server),
+        http=Connection,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=5,
+    )
+    return _Uvicorn(config, server, ready)
+
+
+def _announce(listening: socket.socket) -> None:
+    sys.stderr.write(f"Stretto listens at {address_of(listening)}\n")
+    sys.stderr.flush()
+
+
+class _Uvicorn(uvicorn.Server):
+    """Lets those go who follow a job, instead of waiting for them."""
+
+    def __init__(self, config: uvicorn.Config, server: Server, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ours = server
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._ours.watch.close()
+        await super().shutdown(sockets=sockets)

@@ -1,0 +1,71 @@
+"""Server-sent events, written so that a listener who does not read costs nothing for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+STALLED_S: Final = 10.0
+BEAT_S: Final = 10.0
+BEAT: Final = b": still here\n\n"
+ABORT: Final = "stretto.abort"
+"""The extension of the scope by which a connection is cut at once; see connection.py."""
+
+
+class EventStream(Response):
+    """Sends what ``events`` yields. Whoever does not take it within STALLED_S is cut off; whoever
+    hangs up ends it."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[bytes], **headers: str) -> None:
+        super().__init__(
+            None, headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers}
+        )
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.ensure_future(self._send_all(scope, send))
+        listening = asyncio.ensure_future(_hung_up(receive))
+        try:
+            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            for task in (sending, listening):
+                task.cancel()
+            await asyncio.gather(sending, listening, return_exceptions=True)
+
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        try:
+            async with aclosing(self._events) as events:  # type: ignore[type-var]
+                async for block in events:
+                    await _sent_in_time(send, block, more=True)
+            await _sent_in_time(send, b"", more=False)
+        except TimeoutError:
+            _abort(scope)
+
+
+async def _sent_in_time(send: Send, block: bytes, *, more: bool) -> None:
+    async with asyncio.timeout(STALLED_S):
+        await send({"type": "http.response.body", "body": block, "more_body": more})
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _abort(scope: Scope) -> None:
+    """Closing in peace would wait until everything was read, which is never."""
+    abort: Any = scope.get("extensions", {}).get(ABORT)
+    if abort is not None:
+        abort()
