@@ -48,10 +48,10 @@ async function go({ again = false } = {}) {
   const view = document.createElement(`${here.name}-view`);
   view.route = here;
   main.replaceChildren(view);
-  for (const link of document.querySelectorAll("nav a")) {
+  for (const link of document.querySelectorAll(".top nav a")) {
     const current = link.dataset.view === (PARENT[here.name] ?? here.name);
-    link.toggleAttribute("aria-current", current);
     if (current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
   document.title = `${t(`nav.${here.name}`)} · Stretto`;
   if (!first && !again) {

@@ -2,7 +2,7 @@
 
 import { h, say, svg } from "./dom.js";
 import { bytes, number, percent, span } from "./format.js";
-import { language, t } from "./i18n.js";
+import { locale, t } from "./i18n.js";
 
 const WIDTH = 480;
 const HEIGHT = 160;
@@ -91,4 +91,4 @@ function path(points, x, y) {
     .join("");
 }
 
-const hour = (at) => new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit" }).format(new Date(at * 1000));
+const hour = (at) => new Intl.DateTimeFormat(locale(), { hour: "2-digit", minute: "2-digit" }).format(new Date(at * 1000));

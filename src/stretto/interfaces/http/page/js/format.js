@@ -1,6 +1,6 @@
 // How times, sizes and shares are written.
 
-import { language, t } from "./i18n.js";
+import { language, locale, t } from "./i18n.js";
 
 /** 0:07, 12:40, 1:02:03. */
 export function clock(seconds) {
@@ -16,8 +16,8 @@ export function span(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return t("span.seconds", { n: whole });
   if (whole < 3600) return t("span.minutes", { n: Math.round(whole / 60) });
-  const minutes = Math.round(whole / 60);
-  return t("span.hours", { n: Math.floor(minutes / 60), m: minutes % 60 });
+  const [hours, minutes] = [Math.floor(Math.round(whole / 60) / 60), Math.round(whole / 60) % 60];
+  return minutes ? `${t("span.hours", { n: hours })} ${t("span.minutes", { n: minutes })}` : t("span.hours", { n: hours });
 }
 
 /** A moment of Unix time: the time if it was today, else the date. */
@@ -25,12 +25,12 @@ export function moment(unix) {
   const at = new Date(unix * 1000);
   const today = at.toDateString() === new Date().toDateString();
   const parts = today ? { timeStyle: "short" } : { dateStyle: "medium" };
-  return new Intl.DateTimeFormat(language, parts).format(at);
+  return new Intl.DateTimeFormat(locale(), parts).format(at);
 }
 
 /** The date and the time. */
 export function fullMoment(unix) {
-  return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(unix * 1000));
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(unix * 1000));
 }
 
 export function percent(fraction) {

@@ -8,6 +8,9 @@ let plurals = new Intl.PluralRules("en");
 /** "en" or "ru". */
 export let language = "en";
 
+/** The language with the customs of the country, where the browser knows them. */
+export const locale = () => navigator.languages.find((one) => one.split("-")[0] === language) ?? language;
+
 export function preferred() {
   const chosen = stored("language") ?? navigator.language ?? "en";
   return chosen.startsWith("ru") ? "ru" : "en";

@@ -49,7 +49,7 @@ class TranscriptText extends HTMLElement {
     this.filled.add(index);
     const old = this.lines[index].lastElementChild;
     if (this.editing) old.replaceWith(this.editor(index));
-    else if (this.before) old.replaceWith(compared(this.before.get(this.segments[index].start), this.texts[index]));
+    else if (this.earlier) old.replaceWith(compared(this.earlier.get(this.segments[index].start), this.texts[index]));
     else old.replaceWith(this.sentence(index));
   }
 
@@ -95,7 +95,7 @@ class TranscriptText extends HTMLElement {
 
   /** Show what was said otherwise in an earlier version; null ends that. */
   compare(earlier) {
-    this.before = earlier && new Map(earlier.segments.map((segment) => [segment.start, segment.text]));
+    this.earlier = earlier && new Map(earlier.segments.map((segment) => [segment.start, segment.text]));
     this.again();
   }
 

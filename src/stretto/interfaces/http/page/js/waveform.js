@@ -77,12 +77,13 @@ class WaveForm extends HTMLElement {
   }
 }
 
-/** Bars around the middle; what is silent is a thin line. */
+/** Bars around the middle, the loudest as high as there is room; what is silent is a thin line. */
 function outline(peaks) {
   const step = WIDTH / Math.max(1, peaks.length);
+  const loudest = Math.max(0.05, ...peaks);
   return peaks
     .map((peak, index) => {
-      const half = Math.max(1, Math.min(1, peak) * HEIGHT * 0.48);
+      const half = Math.max(1, (peak / loudest) ** 0.8 * HEIGHT * 0.46);
       return `M${(index * step).toFixed(1)} ${(HEIGHT / 2 - half).toFixed(1)}h${(step * 0.7).toFixed(2)}v${(2 * half).toFixed(1)}h${(-step * 0.7).toFixed(2)}Z`;
     })
     .join("");

@@ -64,7 +64,7 @@ class DashboardView extends View {
   }
 
   drawTiles(workers, cache, more) {
-    const busy = workers.reduce((sum, worker) => sum + (worker.running?.length ?? worker.running ?? 0), 0);
+    const busy = workers.reduce((sum, worker) => sum + (worker.running), 0);
     const saved = Object.values(cache.saved_s ?? {}).reduce((sum, seconds) => sum + seconds, 0);
     const tiles = [
       [t("dashboard.tile.workers"), number(workers.length)],
@@ -101,9 +101,8 @@ class DashboardView extends View {
       const detail = h("span", { class: "soft" });
       const row = h("div", { class: "item" }, h("span", { class: "name" }, `${worker.host} · ${worker.pid}`), label, detail);
       row.update = (now) => {
-        const running = now.running?.length ?? now.running ?? 0;
         label.update(now.state);
-        say(detail, t("dashboard.worker", { running, concurrency: now.concurrency, since: moment(now.started_at) }));
+        say(detail, t("dashboard.worker", { running: now.running, concurrency: now.concurrency, since: moment(now.started_at) }));
       };
       return row;
     });
@@ -116,8 +115,8 @@ class DashboardView extends View {
       const detail = h("span", { class: "soft" });
       const row = h("div", { class: "item" }, h("span", { class: "name" }, `${level} · ${t(`cache.${level}`)}`), label, detail);
       row.update = (now) => {
-        label.update(now.healthy ? "ok" : "trouble");
-        say(detail, now.detail || t("dashboard.entries", { count: now.entries ?? 0, n: number(now.entries ?? 0), size: bytes(now.size_bytes ?? 0) }));
+        label.update(now.working ? "ok" : "trouble");
+        say(detail, now.trouble || t("dashboard.entries", { count: now.entries ?? 0, n: number(now.entries ?? 0), size: bytes(now.size_bytes ?? 0) }));
       };
       return row;
     });

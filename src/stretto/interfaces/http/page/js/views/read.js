@@ -45,7 +45,7 @@ class ReadView extends View {
     return h("div", { class: "heading" },
       h("div", { class: "lead" }, h("h1", { class: "name" }, file), h("p", { class: "soft row" }, badge(status), facts.join(" · "))),
       h("div", { class: "row" }, versions.length > 1 && history, versions.length > 1 && this.compareButton(), this.editButton, exports,
-        h("button", { class: "quiet", type: "button", "aria-label": t("read.delete"), onclick: () => this.remove() }, icon("trash"))));
+        h("button", { class: "quiet", type: "button", "aria-label": t("read.delete"), onclick: () => this.destroy() }, icon("trash"))));
   }
 
   tools() {
@@ -213,7 +213,7 @@ class ReadView extends View {
     location.hash = query(`#/read/${encodeURIComponent(saved.id)}`, { t: this.found.audio && this.player.now >= 1 ? this.player.now.toFixed(1) : "" });
   }
 
-  async remove() {
+  async destroy() {
     const dialog = h("dialog", { "aria-label": t("read.delete") }, h("form", { method: "dialog" },
       h("h2", {}, t("read.delete.title", { name: this.found.file })), h("p", {}, t("read.delete.text")),
       h("div", { class: "row" }, h("button", { class: "danger", value: "delete" }, t("action.delete")), h("button", { value: "" }, t("action.keep")))));

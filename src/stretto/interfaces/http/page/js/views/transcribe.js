@@ -107,8 +107,7 @@ class TranscribeView extends View {
     const [{ languages }, { models }] = await Promise.all([get("api/languages", this.signal), get("api/models", this.signal)]);
     const named = languages.map(({ code }) => ({ code, name: languageName(code) })).sort((a, b) => a.name.localeCompare(b.name));
     language.append(...named.map(({ code, name }) => h("option", { value: code }, name)));
-    const installed = models.filter((one) => one.installed);
-    model.append(...installed.map(({ name }) => h("option", { value: name }, name)));
+    model.append(...models.map(({ name }) => h("option", { value: name }, name)));
     const usual = models.find((one) => one.default);
     if (usual) model.options[0].textContent = `${t("options.default")} (${usual.name})`;
   }
@@ -222,7 +221,7 @@ function jobCard(job, view) {
     const { done_s: done, total_s: total, fraction } = now.progress ?? {};
     if (now.status === "failed") return now.error?.message ?? "";
     if (now.status === "queued") return now.queue_position ? t("job.position", { n: now.queue_position }) : t("job.waiting");
-    if (now.status !== "processing") return [languageName(now.language), now.model, moment(now.updated_at)].filter(Boolean).join(" · ");
+    if (now.status !== "processing") return [now.language && languageName(now.language), now.model, moment(now.updated_at)].filter(Boolean).join(" · ");
     const parts = [total ? t("job.done", { done: clock(done), total: clock(total) }) : t("job.begun"), total && percent(fraction)];
     const left = pace.remaining;
     return [...parts, left !== null && left >= 1 && t("job.left", { span: span(left) })].filter(Boolean).join(" · ");
