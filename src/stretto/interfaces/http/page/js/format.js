@@ -38,7 +38,7 @@ export function percent(fraction) {
 }
 
 export function number(value, digits = 0) {
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value).replace("-", "−");
 }
 
 export function bytes(size) {

@@ -1,7 +1,7 @@
 // The text of a transcript: words that light up as they are said, take a click, and can be corrected.
 
 import { h } from "./dom.js";
-import { clock } from "./format.js";
+import { clock, number } from "./format.js";
 import { known, t } from "./i18n.js";
 import { changes, lastBegun, occurrences, parts } from "./layout.js";
 
@@ -122,8 +122,10 @@ class TranscriptText extends HTMLElement {
   }
 
   into(index) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.lines[index].scrollIntoView({ block: "center", behavior: calm ? "auto" : "smooth" });
+    const line = this.lines[index];
+    const far = Math.abs(line.getBoundingClientRect().top) > 2 * innerHeight;
+    const calm = far || matchMedia("(prefers-reduced-motion: reduce)").matches;
+    line.scrollIntoView({ block: "center", behavior: calm ? "auto" : "smooth" });
   }
 
   /** Light up the word that is said at `seconds`; with `follow` the window goes along. */
@@ -163,7 +165,7 @@ function inOrder(lines, segments, { seams = [], coverage = {} }) {
 }
 
 function seamNote({ at, loudness_dbfs: loudness, forced }) {
-  const values = { time: clock(at), level: Math.round(loudness) };
+  const values = { time: clock(at), level: number(loudness) };
   return h("p", { class: forced ? "seam forced" : "seam", role: "note" }, h("span", {}, t(forced ? "read.seam.forced" : "read.seam", values)));
 }
 

@@ -78,6 +78,6 @@ export function empty(title, text, ...actions) {
 }
 
 /** A choice with a label above it. */
-export function field(label, control) {
-  return h("label", { class: "field" }, h("span", {}, label), control);
+export function field(label, control, kind = "") {
+  return h("label", { class: `field ${kind}` }, h("span", {}, label), control);
 }

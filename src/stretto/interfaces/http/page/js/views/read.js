@@ -5,7 +5,7 @@ import "../text.js";
 import { address, get, query, send } from "../api.js";
 import { ask, h, say } from "../dom.js";
 import { clock, fullMoment, languageName, number } from "../format.js";
-import { store, stored, t } from "../i18n.js";
+import { known, store, stored, t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { shortcuts, shortcutsHelp } from "../shortcuts.js";
 import { View, badge, toast } from "../view.js";
@@ -39,7 +39,7 @@ class ReadView extends View {
       versions.map(({ id, version, created_at: at }) => h("option", { value: id }, t("read.version", { n: version, when: fullMoment(at) }))));
     history.value = this.found.id;
     const exports = h("details", { class: "menu" }, h("summary", { class: "button" }, icon("download"), t("read.export")),
-      h("ul", {}, formats.map(({ name, suffix }) => h("li", {}, h("a", { href: address(query(`${this.path}/export`, { format: name })), download: true }, name, h("span", { class: "soft" }, suffix))))));
+      h("ul", {}, formats.map(({ name, suffix }) => h("li", {}, h("a", { href: address(query(`${this.path}/export`, { format: name })), download: true }, known(`format.${name}`) ?? name, h("span", { class: "soft" }, suffix))))));
     addEventListener("click", (event) => exports.contains(event.target) || (exports.open = false), { signal: this.signal });
     this.editButton = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.edit(!this.text.editing) }, icon("edit"), t("read.edit"));
     return h("div", { class: "heading" },

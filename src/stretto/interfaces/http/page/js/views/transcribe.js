@@ -100,7 +100,7 @@ class TranscribeView extends View {
       h("summary", {}, t("options.title")),
       h("div", { class: "fields" },
         field(t("options.language"), language), field(t("options.model"), model), field(t("options.task"), task),
-        field(t("options.priority"), priority), field(t("options.prompt"), prompt)));
+        field(t("options.priority"), priority), field(t("options.prompt"), prompt, "wide")));
   }
 
   async fillOptions(language, model) {
