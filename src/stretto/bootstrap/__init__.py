@@ -237,7 +237,14 @@ def build_relay(
 
             jobs_of(database).delete_of(event.event.transcript_id)
 
+    def forget_recordings(event: OutboxEvent) -> None:
+        if isinstance(event.event, TranscriptDeleted) and settings.recordings_path.exists():
+            from stretto.bootstrap.recordings import keeper_of
+
+            keeper_of(settings, database).forget(event.event.file_hash)
+
     consumers = {"cache": forget_answers, "cdn": purge_assets, "queue": forget_jobs}
+    consumers["recordings"] = forget_recordings
     return OutboxRelay(
         outbox=outbox,
         receipts=outbox,

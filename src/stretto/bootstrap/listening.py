@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from stretto.bootstrap.later import LaterReader
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ
+from stretto.contexts.core.errors import MediaNotRecognised
 
 STEP_S: Final = 0.05
+LONGEST_S: Final = 600.0
 FULL_SCALE: Final = 32_768
-FOLDER: Final = ".peaks"
-
-_one_at_a_time = Lock()
+BESIDE: Final = ".peaks.json"
+"""No recording has a name that begins with a dot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +37,27 @@ class Loudness:
 
 
 def peaks_of(path: Path) -> Loudness:
-    """Decodes the recording the first time. Raises UnusableMedia."""
-    kept = path.parents[2] / FOLDER / f"{path.parent.name}.json"
-    with suppress(FileNotFoundError, ValueError, KeyError):
+    """The recording is decoded the first time, in a process of its own: whatever is wrong with it,
+    the server goes on. Raises MediaNotRecognised."""
+    kept = path.parent / BESIDE
+    if not kept.exists():
+        command = [sys.executable, "-m", "stretto.bootstrap.listening", str(path)]
+        with suppress(subprocess.TimeoutExpired):
+            subprocess.run(command, check=False, timeout=LONGEST_S, stderr=subprocess.DEVNULL)  # noqa: S603
+    try:
         found = json.loads(kept.read_text(encoding="ascii"))
-        return Loudness(duration_s=found["duration_s"], steps=tuple(found["steps"]))
-    with _one_at_a_time:  # a rush on one recording must not take every thread and core
-        loudness = _measured(path)
-    with suppress(OSError):  # it is found out again then
-        kept.parent.mkdir(mode=0o700, exist_ok=True)
-        document = {"duration_s": loudness.duration_s, "steps": loudness.steps}
-        new = kept.with_suffix(".new")
-        new.write_text(json.dumps(document), encoding="ascii")
-        new.replace(kept)
-    return loudness
+    except FileNotFoundError as cause:
+        raise MediaNotRecognised(f"{path.name} cannot be decoded to be drawn.") from cause
+    return Loudness(duration_s=found["duration_s"], steps=tuple(found["steps"]))
+
+
+def measure(path: Path) -> None:
+    """Write down how loud it is, beside it."""
+    loudness = _measured(path)
+    document = {"duration_s": loudness.duration_s, "steps": loudness.steps}
+    new = path.parent / f"{BESIDE}.new"
+    new.write_text(json.dumps(document), encoding="ascii")
+    new.replace(path.parent / BESIDE)
 
 
 def _measured(path: Path) -> Loudness:
@@ -68,3 +77,7 @@ def _measured(path: Path) -> Loudness:
         steps += [round(float(value) / FULL_SCALE, 3) for value in loud]
         rest = whole[count * step :]
     return Loudness(duration_s=round(samples / SAMPLE_RATE_HZ, 3), steps=tuple(steps))
+
+
+if __name__ == "__main__":
+    measure(Path(sys.argv[1]))

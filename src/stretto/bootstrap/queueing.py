@@ -252,19 +252,15 @@ class _FileTask:
             heard=self._text.heard if self._text else None,
             keeping=self._keep,
         )
-        if not self._kept:  # it was known
-            self._write_text()
+        if not self._kept:  # it was known, and so is its text
             self._complete(transcript.id, lambda: None)
 
     def stop(self) -> None:
         self._cancel.cancel()
 
-    def _write_text(self) -> None:
+    def _keep(self, transcript: Transcript, keep: Callable[[], None]) -> None:
         if self._text:
             self._text.write()
-
-    def _keep(self, transcript: Transcript, keep: Callable[[], None]) -> None:
-        self._write_text()
         self._complete(transcript.id, keep)
         self._kept = True
 

@@ -13,6 +13,7 @@ from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database, build_database
 from stretto.bootstrap.queueing import build_queue
+from stretto.bootstrap.recordings import RecordingKeeper, keeper_of
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.contexts.caching.management import CacheManagement
 from stretto.contexts.core.access import (
@@ -24,17 +25,15 @@ from stretto.contexts.core.access import (
 )
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import InvalidOption, StrettoError
-from stretto.contexts.core.identifiers import FileHash, Timestamp, TranscriptId
-from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.database.adapters.access_keys import SqlAccessKeys
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.recording_files import RecordingFiles
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.editing import TextEdit, edited, request_of
-from stretto.contexts.processing.library import TranscriptSummary, Wanted
+from stretto.contexts.processing.library import TranscriptSummary
 from stretto.contexts.queue.adapters.bell import LocalBell
-from stretto.contexts.queue.model import Wanted as WantedJobs
 from stretto.contexts.queue.service import QueueService
 from stretto.settings import Settings
 
@@ -43,11 +42,6 @@ if TYPE_CHECKING:
 
 MEGABYTE: Final = 1_000_000
 LEAST_FREE_BYTES: Final = 200 * MEGABYTE
-UNFINISHED_FOR_S: Final = 24 * 3600.0
-"""So long what stopped coming may be gone on with."""
-
-UNUSED_FOR_S: Final = 30 * 24 * 3600.0
-"""So long a recording stays that no transcript was made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +58,7 @@ class Serving:
     queue: QueueService
     cache: CacheManagement
     keys: SqlAccessKeys
-    recordings: RecordingFiles
+    keeper: RecordingKeeper
     models: ModelLibrary
     key_needed: bool
     checks: Mapping[str, Callable[[], str]]
@@ -79,28 +73,13 @@ class Serving:
         return new
 
     @property
+    def recordings(self) -> RecordingFiles:
+        return self.keeper.files
+
+    @property
     def most_bytes(self) -> int:
         """Of a recording."""
         return self.settings.serve_upload_mb * MEGABYTE
-
-    def tidy(self) -> None:
-        """Delete recordings that stopped coming, and those that nothing came of."""
-        self.recordings.drop_incoming(before=_ago(UNFINISHED_FOR_S))
-        for owner, file_hash in list(self.recordings.settled_before(_ago(UNUSED_FOR_S))):
-            self.forget_recording(owner, file_hash)
-
-    def forget_recording(self, owner: str, file_hash: FileHash) -> None:
-        """Delete a recording, unless a transcript or an unfinished job of its owner needs it."""
-        wanted = Wanted(limit=1, file_hash=file_hash, owner=owner)
-        if not self.archive.page(wanted).rows and not self._is_worked_on(owner, file_hash):
-            self.recordings.delete(owner, file_hash)
-
-    def _is_worked_on(self, owner: str, file_hash: FileHash) -> bool:
-        return any(
-            f"/{file_hash}/" in job.work.path
-            for status in (JobStatus.QUEUED, JobStatus.PROCESSING)
-            for job in self.queue.page(WantedJobs(limit=1000, status=status, owner=owner))
-        )
 
 
 def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serving:
@@ -116,7 +95,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)
     cache = build_caching(settings, database, events).management
     keys = SqlAccessKeys(database)
-    recordings = RecordingFiles(settings.recordings_path, clock=now)
+    keeper = keeper_of(settings, database)
     always = settings.serve_keys == "always" or not is_loopback(settings.serve_host)
 
     def close() -> None:
@@ -131,12 +110,12 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
         queue=queue,
         cache=cache,
         keys=keys,
-        recordings=recordings,
+        keeper=keeper,
         models=build_model_library(settings),
         key_needed=always if key_needed is None else key_needed,
         checks={
             "database": lambda: _trouble_with_database(database),
-            "disk": lambda: _trouble_with_disk(recordings),
+            "disk": lambda: _trouble_with_disk(keeper.files),
             "workers": lambda: _trouble_with_workers(queue),
             "engine": lambda: _trouble_with_engine(settings),
         },
@@ -195,10 +174,6 @@ def with_keys(settings: Settings, work: Callable[[SqlAccessKeys], object]) -> No
         work(SqlAccessKeys(database))
     finally:
         database.close()
-
-
-def _ago(seconds: float) -> Timestamp:
-    return Timestamp(now().unix_s - seconds)
 
 
 def _trouble_with_database(database: Database) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PAUSE_S: Final = 0.3
 """Between two writes: each is a transaction on the disk."""
 
+MOST_SEGMENTS: Final = 500
+"""In one event."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -52,7 +55,7 @@ class JobText:
         self._log = log
         self._job = job
         self._waiting: list[Segment] = []
-        self._written_at = -PAUSE_S
+        self._written_at = time.monotonic()
         self._lock = Lock()
 
     def heard(self, segments: tuple[Segment, ...]) -> None:
@@ -67,14 +70,13 @@ class JobText:
             self._write()
 
     def _write(self) -> None:
-        if not self._waiting:
-            return
-        segments, attempt = tuple(self._waiting), self._job.fence
-        event = JobTextHeard(at=now(), job_id=self._job.id, attempt=attempt, segments=segments)
+        job, at = self._job, now()
         try:
-            self._log.append(event)
+            while segments := tuple(self._waiting[:MOST_SEGMENTS]):
+                self._log.append(
+                    JobTextHeard(at=at, job_id=job.id, attempt=job.fence, segments=segments)
+                )
+                del self._waiting[: len(segments)]
         except Unavailable as trouble:
-            logger.warning("The text of the job %s appears later: %s", self._job.id, trouble)
-        else:
-            self._waiting.clear()
+            logger.warning("The text of the job %s appears later: %s", job.id, trouble)
         self._written_at = time.monotonic()

@@ -25,12 +25,14 @@ class UploadId(UniqueId):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A recording that is here as a whole; ``owner`` is empty on a machine that has one user."""
+    """A recording that is here as a whole; ``owner`` is empty on a machine that has one user.
+    ``is_new`` says that it was not here before."""
 
     owner: str
     file_hash: FileHash
     path: Path
     size_bytes: int
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

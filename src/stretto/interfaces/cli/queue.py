@@ -143,11 +143,15 @@ def as_document(job: Job) -> dict[str, Any]:
 
 def event_document(event: DomainEvent) -> dict[str, Any]:
     fields = {name: getattr(event, name) for name in event.__dataclass_fields__}
-    plain = {
-        name: value if isinstance(value, str | int | float | None) else str(value)
-        for name, value in fields.items()
-    }
+    plain = {name: _plain(value) for name, value in fields.items()}
     return {"event": type(event).__name__, **plain, "at": event.at.unix_s}
+
+
+def _plain(value: Any) -> Any:
+    """For a line: of segments, only the text."""
+    if isinstance(value, tuple):
+        return " ".join(segment.text.strip() for segment in value)
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _node_document(node: WorkerNode) -> dict[str, Any]:

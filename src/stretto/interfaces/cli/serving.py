@@ -81,7 +81,7 @@ def _listen(serving: Serving, hands: Any) -> None:
 def _tidy(serving: Serving, stopping: threading.Event) -> None:
     while True:
         try:
-            serving.tidy()
+            serving.keeper.tidy()
         except Exception:
             logging.getLogger(__name__).exception("Old recordings were not deleted.")
         if stopping.wait(TIDY_EVERY_S):

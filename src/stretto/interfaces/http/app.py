@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from stretto import __version__
+from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.http import (
     errors,
     files,
@@ -22,6 +23,7 @@ from stretto.interfaces.http import (
     uploads,
 )
 from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.lingering import Lingering
 from stretto.interfaces.http.security import Anybody, Doorkeeper, require_policies
 from stretto.interfaces.http.server import Server
 
@@ -35,8 +37,16 @@ ROUTERS: Final = (
 KEY: Final = {"Key": {"type": "http", "scheme": "bearer"}}
 
 
-def create_app(server: Server) -> gate.Gate:
+def create_app(server: Server) -> Lingering:
     """The application for uvicorn. Raises RuntimeError when a route has no policy."""
+    keeper = Doorkeeper(server.serving)
+    return Lingering(
+        gate.Gate(create_routes(server, keeper), serving=server.serving, keeper=keeper)
+    )
+
+
+def create_routes(server: Server, keeper: Doorkeeper) -> FastAPI:
+    """All routes, without the gate. Raises RuntimeError when one of them has no policy."""
     app = FastAPI(
         title="Stretto",
         version=__version__,
@@ -46,16 +56,15 @@ def create_app(server: Server) -> gate.Gate:
         redoc_url=None,
         generate_unique_id_function=_name_of,
     )
-    keeper = Doorkeeper(server.serving)
     app.state.server, app.state.keeper = server, keeper
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/api/openapi.json", _described, include_in_schema=False)
     app.include_router(files.router)
-    for kind in (RequestValidationError, HTTPException):
+    for kind in (StrettoError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handled)
     require_policies(app.routes)
-    return gate.Gate(app, serving=server.serving, keeper=keeper)
+    return app
 
 
 def _name_of(route: APIRoute) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 from starlette.responses import Response
@@ -19,6 +20,8 @@ from stretto.interfaces.formats import format_named
 from stretto.interfaces.formats.cleaning import finite, well_formed
 
 Document = dict[str, Any]
+
+_PLACE: Final = re.compile(r"/[^\n]*/[0-9a-f]{64}/")
 
 
 def answered(document: Any, *, status: int = 200, **headers: str) -> Response:
@@ -40,9 +43,7 @@ def of_job(job: Job) -> Document:
         "errors": job.errors,
         "crashes": job.crashes,
         "transcript_id": str(job.transcript_id) if job.transcript_id else None,
-        "error": {"kind": job.error.kind, "message": well_formed(job.error.message)}
-        if job.error
-        else None,
+        "error": {"kind": job.error.kind, "message": trouble_of(job)} if job.error else None,
         "cause": job.cause.value if job.cause else None,
         "cancelling": job.cancelling,
         "language": options.language.code if options.language else None,
@@ -54,6 +55,16 @@ def of_job(job: Job) -> Document:
         "updated_at": job.updated_at.unix_s,
         "run_at": job.run_at.unix_s,
     }
+
+
+def trouble_of(job: Job) -> str:
+    """What went wrong."""
+    return without_places(job.error.message) if job.error else ""
+
+
+def without_places(text: str) -> str:
+    """Without the folders in which recordings lie here: they say whose there are others."""
+    return _PLACE.sub("", well_formed(text))
 
 
 def of_event(event: DomainEvent) -> Document:
@@ -68,7 +79,7 @@ def _plain(value: object) -> object:
         text = well_formed(value.text.strip())
         return {"start": finite(value.start), "end": finite(value.end), "text": text}
     if isinstance(value, str):
-        return well_formed(value)
+        return without_places(value)
     return value if isinstance(value, int | float | None) else str(value)
 
 

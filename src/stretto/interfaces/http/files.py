@@ -38,7 +38,7 @@ class PageFile:
     tag: str
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 def index(request: Request, server: ServerOf, caller: Anybody) -> Response:
     """The page."""
     return _answer(request, server.page, "index.html")
@@ -50,7 +50,7 @@ def icon(request: Request, server: ServerOf, caller: Anybody) -> Response:
     return _answer(request, server.page, "icon.svg")
 
 
-@router.get("/{name:path}")
+@router.api_route("/{name:path}", methods=["GET", "HEAD"])
 def file(name: str, request: Request, server: ServerOf, caller: Anybody) -> Response:
     """One of the files that it needs. The last of all routes: it takes every address."""
     return _answer(request, server.page, name)

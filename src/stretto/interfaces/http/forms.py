@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.processing.recordings import Recording
@@ -118,6 +119,8 @@ async def body_of(request: Request) -> AsyncIterator[bytes]:
                 block = await anext(blocks)
         except StopAsyncIteration:
             return
+        except ClientDisconnect as cause:
+            raise HttpError(400, "The connection broke off.", code="disconnected") from cause
         except TimeoutError as cause:
             raise HttpError(
                 408, "The body stopped coming.", code="request_timeout", connection="close"

@@ -101,16 +101,11 @@ class Gate:
             address = (scope.get("client") or ("",))[0]
             try:
                 caller = await asyncio.to_thread(self._keeper.look_up, secret, address=address)
-            except AccessKeyRefused:
-                if scope["path"] in OPEN_TO_WRONG_KEYS:
-                    return None
-                raise
+            except AccessKeyRefused as refusal:  # where nobody needs a key, no wrong one matters
+                scope["state"]["refusal"] = refusal
+                return None
         self._keeper.spend(caller)
         return caller
-
-
-OPEN_TO_WRONG_KEYS: Final = frozenset({"/api/session", "/health", "/ready", "/"})
-"""Where somebody whose key was revoked has to come, to be told so or to send another one."""
 
 
 def _refuse_strangers(headers: dict[bytes, bytes], host: str) -> None:
@@ -130,6 +125,8 @@ def _with_ours(headers: list[Any], request_id: str) -> list[Any]:
 
 def translated(error: Exception) -> StrettoError:
     """What the framework found wrong with a request, as an error of ours."""
+    if isinstance(error, StrettoError):
+        return error
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         place = [str(part) for part in first["loc"] if part not in {"body", "query", "path"}]

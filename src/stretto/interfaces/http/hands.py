@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 class NoHands:
     """Workers are somewhere else, and hear of jobs from the database."""
 
+    work = False
+
     def start(self) -> None:
         pass
 
@@ -42,6 +44,8 @@ class NoHands:
 
 class WorkerProcess:
     """Keeps one worker process alive, for ``concurrency`` jobs at once."""
+
+    work = True
 
     def __init__(self, concurrency: int, *, environment: dict[str, str] | None = None) -> None:
         self._command = [sys.executable, "-m", CHILD, str(concurrency)]

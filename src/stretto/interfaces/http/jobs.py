@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from stretto.contexts.core.access import Caller
+from stretto.contexts.core.access import Caller, Scope
 from stretto.contexts.core.errors import InvalidOption, JobNotInState, UnknownUpload
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.job import JobStatus
@@ -27,11 +27,29 @@ from stretto.interfaces.http.streaming import BEAT, BEAT_S, EventStream
 MOST_JSON_BYTES: Final = 64 << 10
 MOST_NUMBER: Final = 2**63 - 1
 Limit = Annotated[int, Query(ge=1, le=1000)]
-After = Annotated[str, Query(max_length=64, description="The last one of the page before.")]
+After = Annotated[
+    str, Query(pattern=f"^$|{schemas.UUID}", description="The last one of the page before.")
+]
 Key = Annotated[str, Header(max_length=100, description="Sent again, it is the same job.")]
 LastEvent = Annotated[str, Header(max_length=20, alias="Last-Event-ID")]
 
 router = APIRouter(prefix="/api", tags=["jobs"])
+
+
+def _one_of_two() -> dict[str, Any]:
+    """The recording is named in one of two ways."""
+    schema = schemas.JobRequest.model_json_schema()
+    properties = schema["properties"]
+    named = {}
+    for way in ("file_hash", "upload"):
+        named[way] = {"type": "string", "pattern": properties.pop(way)["anyOf"][0]["pattern"]}
+    return {
+        "oneOf": [
+            {**schema, "properties": {**properties, way: field}, "required": [way]}
+            for way, field in named.items()
+        ]
+    }
+
 
 _FORM: Final[dict[str, Any]] = {
     "requestBody": {
@@ -43,15 +61,15 @@ _FORM: Final[dict[str, Any]] = {
                     "required": ["file"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "language": {"type": "string", "examples": ["en"]},
-                        "prompt": {"type": "string"},
+                        "language": {"type": "string", "enum": schemas.CODES},
+                        "prompt": {"type": "string", "maxLength": 1024},
                         "priority": {"enum": ["high", "medium", "low"]},
                         "task": {"enum": ["transcribe", "translate"]},
                         "model": {"type": "string"},
                     },
                 }
             },
-            "application/json": {"schema": schemas.JobRequest.model_json_schema()},
+            "application/json": {"schema": _one_of_two()},
         },
     }
 }
@@ -69,11 +87,12 @@ async def submit(
         files = server.serving.recordings
         most = server.serving.most_bytes
         form = await received_form(request, files, owner=caller.owner, most_bytes=most)
-        fields = {name: values[-1] for name, values in form.fields.items()}
-        wanted = _checked({**fields, "file_hash": None, "upload": None})
         if form.recording is None:
             raise HttpError(400, "The form has no file.", code="missing_file", param="file")
         recording = form.recording
+        with server.using(recording):
+            fields = {name: values[-1] for name, values in form.fields.items()}
+            wanted = _checked({**fields, "file_hash": None, "upload": None})
     job = await run_in_threadpool(_submitted, server, caller, recording, wanted, idempotency_key)
     return answered(documents.of_job(job), status=202, location=f"/api/jobs/{job.id}")
 
@@ -81,12 +100,13 @@ async def submit(
 def _submitted(
     server: Server, caller: Caller, recording: Recording, wanted: schemas.JobRequest, key: str
 ) -> Job:
-    options = server.options(
-        caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task
-    )
-    work = server.work(recording.path, options, wanted.model)
-    priority = JobPriority.parse(wanted.priority)
-    return server.submit(work, caller=caller, priority=priority, key=key)
+    with server.using(recording):
+        options = server.options(
+            caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task
+        )
+        work = server.work(recording.path, options, wanted.model)
+        priority = JobPriority.parse(wanted.priority)
+        return server.submit(work, caller=caller, priority=priority, key=key)
 
 
 def _known(server: Server, caller: Caller, wanted: schemas.JobRequest) -> Recording:
@@ -160,20 +180,20 @@ def _page(
 
 
 @router.get("/jobs/{job_id}", responses=schemas.answers(schemas.Job))
-def show(job_id: str, server: ServerOf, caller: Reader) -> Response:
+def show(job_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """One job."""
     return answered(documents.of_job(server.job(job_id, caller)))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=schemas.answers(schemas.Job))
-def cancel(job_id: str, server: ServerOf, caller: Writer) -> Response:
+def cancel(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     """A queued job never starts, a running one stops within two seconds, one that is over stays."""
     job = server.job(job_id, caller)
     return answered(documents.of_job(server.serving.queue.cancel(job.id)))
 
 
 @router.post("/jobs/{job_id}/retry", responses=schemas.answers(schemas.Job))
-def retry(job_id: str, server: ServerOf, caller: Writer) -> Response:
+def retry(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     """Try a job again that failed or was cancelled; only what is missing is computed."""
     job = server.serving.queue.retry(server.job(job_id, caller).id)
     server.hands.ring()
@@ -192,7 +212,7 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get("/jobs/{job_id}/events", responses=_STREAM, status_code=200, response_class=EventStream)
 async def events(
-    job_id: str,
+    job_id: schemas.PathId,
     server: ServerOf,
     caller: Reader,
     after: Annotated[int, Query(ge=0, le=MOST_NUMBER)] = 0,
@@ -222,23 +242,23 @@ def dead_letters(
 
 
 @router.get("/dlq/{job_id}", responses=schemas.answers(schemas.DeadLetter), tags=["dead letters"])
-def dead_letter(job_id: str, server: ServerOf, caller: Reader) -> Response:
+def dead_letter(job_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """Why a job was given up, and where that came from."""
     job = server.job(job_id, caller)
     if job.status is not JobStatus.FAILED:
         raise JobNotInState(f"The job {job.id} is {job.status}; it was not given up.")
-    trace = job.error.trace if job.error else ""
+    trace = job.error.trace if job.error and Scope.ADMIN in caller.scopes else ""
     return answered({**documents.of_job(job), "trace": trace})
 
 
 @router.post("/dlq/{job_id}/requeue", responses=schemas.answers(schemas.Job), tags=["dead letters"])
-def requeue(job_id: str, server: ServerOf, caller: Writer) -> Response:
+def requeue(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     """Try it again."""
     return retry(job_id, server, caller)
 
 
 @router.delete("/dlq/{job_id}", status_code=204, responses=schemas.REFUSALS, tags=["dead letters"])
-def purge(job_id: str, server: ServerOf, caller: Writer) -> Response:
+def purge(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     """Forget it."""
     server.serving.queue.dead_letters.purge(server.job(job_id, caller).id)
     return Response(status_code=204)

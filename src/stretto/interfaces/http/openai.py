@@ -10,16 +10,16 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from stretto.contexts.core.access import Caller
-from stretto.contexts.core.errors import StrettoError, UnknownModel
+from stretto.contexts.core.errors import StrettoError, Unavailable, UnknownModel
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.recognition import Task
 from stretto.contexts.core.transcript import Transcript
-from stretto.contexts.queue.model import JobPriority
+from stretto.contexts.queue.model import Job, JobPriority
 from stretto.contexts.queue.service import error_of
 from stretto.interfaces.http import schemas
-from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.documents import answered, trouble_of
 from stretto.interfaces.http.errors import HttpError
-from stretto.interfaces.http.forms import received_form
+from stretto.interfaces.http.forms import Form, received_form
 from stretto.interfaces.http.openai_answers import Deltas, Document, sent, whole
 from stretto.interfaces.http.openai_fields import FORMATS, Asked, asked_of
 from stretto.interfaces.http.security import Reader, Writer
@@ -106,24 +106,43 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
     )
     if form.recording is None:
         raise HttpError(400, "The form has no file.", code="missing_field", param="file")
-    translation = task is Task.TRANSLATE
-    asked = asked_of(form, translation=translation)
-    options = server.options(caller, language=asked.language, prompt=asked.prompt, task=task.value)
-    work = await run_in_threadpool(server.work, form.recording.path, options, asked.model)
-    job = await run_in_threadpool(server.submit, work, caller=caller, priority=JobPriority.HIGH)
+    asked, job = await run_in_threadpool(_asked, server, caller, form, task)
     if asked.stream:
         return EventStream(sent(_streamed(server, job.id, asked)))
     await server.watch.ended(job.id)
     transcript = await run_in_threadpool(_result, server, job.id)
+    translation = task is Task.TRANSLATE
     return await run_in_threadpool(whole, transcript, asked, translation=translation)
+
+
+def _asked(server: Server, caller: Caller, form: Form, task: Task) -> tuple[Asked, Job]:
+    """What a form asks for, and the job that was made of it. The client sends the same again when
+    it has waited for ten minutes; the queue lets equal work wait for the first."""
+    if form.recording is None:
+        raise HttpError(400, "The form has no file.", code="missing_file", param="file")
+    with server.using(form.recording):
+        asked = asked_of(form, translation=task is Task.TRANSLATE)
+        options = server.options(
+            caller, language=asked.language, prompt=asked.prompt, task=task.value
+        )
+        work = server.work(form.recording.path, options, asked.model)
+        _require_workers(server)
+        return asked, server.submit(work, caller=caller, priority=JobPriority.HIGH)
+
+
+def _require_workers(server: Server) -> None:
+    """Whoever waits for the text must not wait for ever. Raises Unavailable."""
+    if not server.hands.work and not server.serving.queue.nodes():
+        raise Unavailable("No worker is running. Start one: stretto worker")
 
 
 def _result(server: Server, job_id: JobId) -> Transcript:
     """Raises why there is none."""
     job = server.serving.queue.get(job_id)
     if (error := error_of(job)) is not None:
-        raise error
-    assert job.transcript_id is not None
+        raise type(error)(trouble_of(job)) if job.error else error
+    if job.transcript_id is None:
+        raise Unavailable("The server is being stopped. Ask again: the work goes on.")
     return server.serving.archive.get(job.transcript_id)
 
 

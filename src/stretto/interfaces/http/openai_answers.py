@@ -105,42 +105,58 @@ class Deltas:
     def __init__(self, asked: Asked) -> None:
         self._diarized = asked.response_format == "diarized_json"
         self._logprobs = asked.logprobs
-        self._heard: list[Segment] = []
         self._attempt = 0
-        self.sent = ""
+        self._heard = _Text()
         self._told = 0
+        self.sent = ""
 
     def of(self, lines: Sequence[Line]) -> list[Document]:
         """What is new in the events."""
         for line in lines:
             event = line.heard.event
             if isinstance(event, JobStarted):
-                self._heard, self._attempt = [], event.attempt
+                self._heard, self._attempt = _Text(), event.attempt
             elif isinstance(event, JobTextHeard) and event.attempt >= self._attempt:
-                self._heard += event.segments
+                self._heard.add(event.segments)
         return self._news(self._heard)
 
     def rest(self, transcript: Transcript) -> list[Document] | None:
         """What the transcript has behind that, and the end; None when it is another text than what
         was heard first."""
-        if not well_formed(transcript.text).startswith(self.sent):
+        text = _Text()
+        text.add(transcript.segments)
+        if not text.text.startswith(self.sent):
             return None
-        news = self._news(transcript.segments)
+        news = self._news(text)
         done: Document = {"type": "transcript.text.done", "text": self.sent}
         if self._logprobs:
             done["logprobs"] = _logprobs(transcript.segments)
         return [*news, {**done, "usage": _usage(transcript)}]
 
-    def _news(self, segments: Sequence[Segment]) -> list[Document]:
-        text = well_formed(" ".join(t for s in segments if (t := s.text.strip())))
-        if len(text) <= len(self.sent) or not text.startswith(self.sent):
-            return []
-        delta, self.sent = text[len(self.sent) :], text
-        news: list[Document] = [{"type": "transcript.text.delta", "delta": delta}]
-        if self._diarized:
+    def _news(self, heard: _Text) -> list[Document]:
+        news: list[Document] = []
+        if len(heard.text) > len(self.sent) and heard.text.startswith(self.sent):
+            delta, self.sent = heard.text[len(self.sent) :], heard.text
+            news.append({"type": "transcript.text.delta", "delta": delta})
+        if self._diarized and news:
+            segments = heard.segments
             news += [_spoken(i, segments[i]) for i in range(self._told, len(segments))]
             self._told = max(self._told, len(segments))
         return news
+
+
+class _Text:
+    """Segments that come one after the other, and their text so far."""
+
+    def __init__(self) -> None:
+        self.segments: list[Segment] = []
+        self.text = ""
+
+    def add(self, segments: Sequence[Segment]) -> None:
+        self.segments += segments
+        for segment in segments:
+            if plain := well_formed(segment.text.strip()):
+                self.text += f" {plain}" if self.text else plain
 
 
 async def sent(documents: AsyncIterator[Document | None]) -> AsyncIterator[bytes]:

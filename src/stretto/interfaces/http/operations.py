@@ -20,6 +20,7 @@ from stretto.interfaces.http.documents import Document, answered
 from stretto.interfaces.http.security import COOKIE, Admin, Anybody, Doorkeeper, Reader
 from stretto.interfaces.http.server import Server, ServerOf
 
+MOST_BODY_BYTES: Final = 16 << 10
 CHECK_S: Final = 2.0
 NEEDED: Final = frozenset({"database", "disk"})
 """Without these no request can be answered; without the others it is only answered later."""
@@ -78,7 +79,12 @@ def _session(server: Server, caller: Caller) -> Document:
     }
 
 
-@router.post("/api/session", responses=schemas.answers(schemas.Session), tags=["session"])
+@router.post(
+    "/api/session",
+    responses=schemas.answers(schemas.Session),
+    tags=["session"],
+    max_body_size=MOST_BODY_BYTES,
+)
 def open_session(
     wanted: schemas.SessionRequest, request: Request, server: ServerOf, caller: Anybody
 ) -> Response:
@@ -149,7 +155,10 @@ def cache(server: ServerOf, caller: Admin) -> Response:
 
 
 @router.post(
-    "/api/cache/invalidate", responses=schemas.answers(schemas.Invalidated), tags=["operations"]
+    "/api/cache/invalidate",
+    responses=schemas.answers(schemas.Invalidated),
+    tags=["operations"],
+    max_body_size=MOST_BODY_BYTES,
 )
 def invalidate(wanted: schemas.Invalidation, server: ServerOf, caller: Admin) -> Response:
     """No process serves what is selected any more."""

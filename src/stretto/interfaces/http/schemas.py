@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
 
+from stretto.contexts.core.languages import ENGLISH_NAMES
+
 Id = Annotated[str, Field(examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+PathId = Annotated[str, Path(pattern=UUID, examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+CODES: Final = ["", *ENGLISH_NAMES]
+Spoken = Annotated[
+    str,
+    Field(
+        max_length=32,
+        description="Its code (ISO 639-1), or its name in English; empty: find out.",
+        json_schema_extra={"enum": CODES, "maxLength": None},
+    ),
+]
 Moment = Annotated[float, Field(description="Unix time in seconds.", examples=[1764036000.25])]
 Seconds = Annotated[float, Field(examples=[44.374])]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -106,9 +120,9 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     file_hash: Sha256 | None = None
-    upload: str | None = Field(default=None, max_length=64)
-    language: str = Field(default="", max_length=32, examples=["en"])
-    prompt: str = Field(default="", max_length=4096)
+    upload: Annotated[str, Field(pattern=UUID)] | None = None
+    language: Spoken = ""
+    prompt: str = Field(default="", max_length=1024)
     priority: Priority = "medium"
     task: Literal["transcribe", "translate"] = "transcribe"
     model: str = Field(default="", max_length=200)

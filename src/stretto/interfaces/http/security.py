@@ -30,13 +30,14 @@ class Policy:
     def __init__(self, needed: Scope | None) -> None:
         self.needed = needed
 
-    def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:
         """Raises AccessKeyRefused and AccessDenied."""
         caller: Caller | None = request.scope["state"].get("caller")
         if self.needed is None:
             return caller or Caller(scopes=frozenset())
         if caller is None:
-            raise AccessKeyRefused(
+            refusal: AccessKeyRefused | None = request.scope["state"].get("refusal")
+            raise refusal or AccessKeyRefused(
                 "A key is needed: send it as 'Authorization: Bearer ...'. An operator makes one "
                 "with: stretto keys create"
             )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Protocol
@@ -12,6 +15,7 @@ from stretto.bootstrap.serving import Serving
 from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import (
     InvalidOption,
+    StrettoError,
     UnknownJob,
     UnknownModel,
     UnknownTranscript,
@@ -19,6 +23,7 @@ from stretto.contexts.core.errors import (
 from stretto.contexts.core.identifiers import JobId, Language, TranscriptId
 from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.processing.library import TranscriptSummary
+from stretto.contexts.processing.recordings import Recording
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
 from stretto.interfaces.http.watching import Watch
 
@@ -36,7 +41,10 @@ LOCAL_ENGINE: Final = "whisper"
 
 
 class Hands(Protocol):
-    """Whoever works on jobs beside the server."""
+    """Whoever works on jobs beside the server; ``work`` says that there is somebody."""
+
+    @property
+    def work(self) -> bool: ...
 
     def ring(self) -> None:
         """There is something to do."""
@@ -44,11 +52,13 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Everything in one hand, for every request the same."""
+    """Everything in one hand, for every request the same. ``drawing`` is for whoever looks at how
+    loud a recording is: one at a time, so that this takes no thread from others."""
 
     serving: Serving
     watch: Watch
     hands: Hands
+    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
     page: Path = field(default=Path(__file__).parent / "page")
 
     def submit(
@@ -59,6 +69,16 @@ class Server:
         job = self.serving.queue.submit(work, priority=priority, key=named)
         self.hands.ring()
         return job
+
+    @contextmanager
+    def using(self, recording: Recording) -> Generator[None, None, None]:
+        """A recording that came along with a request which is refused does not stay."""
+        try:
+            yield
+        except StrettoError:
+            if recording.is_new:
+                self.serving.keeper.forget_of(recording.owner, recording.file_hash)
+            raise
 
     def work(self, path: Path, options: TranscriptionOptions, model: str) -> FileWork:
         """Raises UnknownModel."""
@@ -128,7 +148,8 @@ def task_named(text: str) -> Task:
         raise InvalidOption(f"A task is {allowed}, not {text[:32]!r}.") from cause
 
 
-def server_of(request: Request) -> Server:
+async def server_of(request: Request) -> Server:
+    """What the application was made with."""
     server: Server = request.app.state.server
     return server
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from stretto.bootstrap.listening import peaks_of
@@ -20,13 +21,15 @@ from stretto.contexts.processing.library import (
     Wanted,
 )
 from stretto.contexts.processing.recordings import Recording, safe_name
-from stretto.interfaces.formats import format_named
+from stretto.interfaces.formats import FORMATS, format_named
 from stretto.interfaces.http import documents, schemas
 from stretto.interfaces.http.documents import Document, answered
 from stretto.interfaces.http.security import Reader, Writer
 from stretto.interfaces.http.server import Server, ServerOf
 
+CURSOR: Final = r"^$|^-?[0-9]{1,12}(\.[0-9]{1,9})?(e[+-]?[0-9]{1,2})?:[0-9]{1,18}$"
 MOST_VERSIONS: Final = 100
+MOST_EDIT_BYTES: Final = 8 << 20
 PLAYED_AS: Final = {
     ".mp3": "audio/mpeg",
     ".m4a": "audio/mp4",
@@ -52,10 +55,10 @@ def list_transcripts(
     server: ServerOf,
     caller: Reader,
     limit: Limit = 20,
-    after: Annotated[str, Query(max_length=64)] = "",
-    language: Annotated[str, Query(max_length=32)] = "",
+    after: Annotated[str, Query(max_length=64, pattern=CURSOR)] = "",
+    language: schemas.Spoken = "",
     status: TranscriptStatus | None = None,
-    file_hash: Annotated[str, Query(max_length=64)] = "",
+    file_hash: Annotated[str, Query(pattern="^$|^[0-9a-f]{64}$")] = "",
 ) -> Response:
     """Transcripts, the newest first."""
     wanted = Wanted(
@@ -84,7 +87,7 @@ def search(
 
 
 @router.get("/transcripts/{transcript_id}", responses=schemas.answers(schemas.Transcript))
-def show(transcript_id: str, server: ServerOf, caller: Reader) -> Response:
+def show(transcript_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """One transcript with its text and words."""
     return answered(_whole(server, server.summary(transcript_id, caller)))
 
@@ -108,8 +111,11 @@ def _whole(server: Server, summary: TranscriptSummary) -> Document:
     "/transcripts/{transcript_id}/edits",
     status_code=201,
     responses=schemas.answers(schemas.Transcript, 201),
+    max_body_size=MOST_EDIT_BYTES,
 )
-def edit(transcript_id: str, edits: schemas.Edits, server: ServerOf, caller: Writer) -> Response:
+def edit(
+    transcript_id: schemas.PathId, edits: schemas.Edits, server: ServerOf, caller: Writer
+) -> Response:
     """Change the text of segments. The old text stays, as the version before."""
     summary = server.summary(transcript_id, caller)
     changes = [TextEdit(index=one.index, text=one.text) for one in edits.segments]
@@ -130,10 +136,10 @@ def edit(transcript_id: str, edits: schemas.Edits, server: ServerOf, caller: Wri
     },
 )
 def export(
-    transcript_id: str,
+    transcript_id: schemas.PathId,
     server: ServerOf,
     caller: Reader,
-    format: Annotated[str, Query(max_length=32)] = "txt",  # noqa: A002
+    format: Literal[tuple(FORMATS)] = "txt",  # type: ignore[valid-type] # noqa: A002
     words: bool = False,
 ) -> Response:
     """The transcript in one of the formats, as a download."""
@@ -158,7 +164,7 @@ def export(
     status_code=200,
     response_class=FileResponse,
 )
-def audio(transcript_id: str, server: ServerOf, caller: Reader) -> Response:
+def audio(transcript_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """The recording, or the part of it that is asked for with Range."""
     recording = _needed(server, server.summary(transcript_id, caller))
     media_type = PLAYED_AS.get(recording.path.suffix.lower(), "application/octet-stream")
@@ -167,15 +173,17 @@ def audio(transcript_id: str, server: ServerOf, caller: Reader) -> Response:
 
 
 @router.get("/transcripts/{transcript_id}/peaks", responses=schemas.answers(schemas.Peaks))
-def peaks(
-    transcript_id: str,
+async def peaks(
+    transcript_id: schemas.PathId,
     server: ServerOf,
     caller: Reader,
     points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
 ) -> Response:
     """How loud the recording is, from its beginning to its end; 1 is as loud as can be."""
-    recording = _needed(server, server.summary(transcript_id, caller))
-    loudness = peaks_of(recording.path)
+    summary = await run_in_threadpool(server.summary, transcript_id, caller)
+    recording = await run_in_threadpool(_needed, server, summary)
+    async with server.drawing:
+        loudness = await run_in_threadpool(peaks_of, recording.path)
     return answered(
         {"duration_s": loudness.duration_s, "peaks": loudness.drawn(points)},
         cache_control="private, max-age=3600",
@@ -183,11 +191,10 @@ def peaks(
 
 
 @router.delete("/transcripts/{transcript_id}", status_code=204, responses=schemas.REFUSALS)
-def delete(transcript_id: str, server: ServerOf, caller: Writer) -> Response:
+def delete(transcript_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     """Delete it with everything that came of it; with the last of a recording goes that too."""
     summary = server.summary(transcript_id, caller)
     server.serving.archive.delete(summary.id)
-    server.serving.forget_recording(summary.owner, summary.file_hash)
     return Response(status_code=204)
 
 

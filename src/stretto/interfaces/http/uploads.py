@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from stretto.bootstrap.serving import UNFINISHED_FOR_S
+from stretto.bootstrap.recordings import UNFINISHED_FOR_S
 from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import UnknownUpload
 from stretto.contexts.processing.recordings import Upload, UploadId
@@ -32,7 +32,7 @@ PIECE: Final = "application/offset+octet-stream"
 router = APIRouter(prefix="/api/uploads", tags=["uploads"])
 
 
-def _speaks_tus(request: Request) -> None:
+async def _speaks_tus(request: Request) -> None:
     if request.headers.get("tus-resumable") != VERSION:
         raise HttpError(
             412,
@@ -68,6 +68,29 @@ class Turns:
 
 
 _TURNS: Final = Turns()
+
+
+def _headers(*names: str, body: bool = False) -> dict[str, Any]:
+    """What tus asks for besides, for the description."""
+    schemas_of = {
+        "Tus-Resumable": {"type": "string", "enum": [VERSION]},
+        "Upload-Metadata": {"type": "string", "pattern": "^filename [A-Za-z0-9+/]{4}$"},
+    }
+    number = {"type": "integer", "minimum": 0, "maximum": 10**17}
+    parameters = [
+        {
+            "name": name,
+            "in": "header",
+            "required": name != "Upload-Metadata",
+            "schema": schemas_of.get(name, number),
+        }
+        for name in ("Tus-Resumable", *names)
+    ]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    content = {"requestBody": {"required": True, "content": {PIECE: binary}}}
+    return {"parameters": parameters, **(content if body else {})}
+
+
 _TUS: Final[dict[int | str, dict[str, Any]]] = {
     412: {"model": schemas.Error, "description": "Another version of tus."},
     423: {"model": schemas.Error, "description": "Another request writes to it."},
@@ -86,7 +109,12 @@ def abilities(server: ServerOf) -> Response:
     )
 
 
-@router.post("", status_code=201, responses={201: {"description": "Begun."}, **_TUS})
+@router.post(
+    "",
+    status_code=201,
+    responses={201: {"description": "Begun."}, **_TUS},
+    openapi_extra=_headers("Upload-Length", "Upload-Metadata"),
+)
 async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) -> Response:
     """Begin an upload of Upload-Length bytes; the first of them may come along."""
     length, most = _number(request, "upload-length"), server.serving.most_bytes
@@ -107,8 +135,12 @@ async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) ->
     )
 
 
-@router.head("/{upload_id}", responses={200: {"description": "So far."}, **_TUS})
-def offset(upload_id: str, server: ServerOf, caller: Reader, tus: Tus) -> Response:
+@router.head(
+    "/{upload_id}",
+    responses={200: {"description": "So far."}, **_TUS},
+    openapi_extra=_headers(),
+)
+def offset(upload_id: schemas.PathId, server: ServerOf, caller: Reader, tus: Tus) -> Response:
     """How much has come."""
     upload = _found(server, caller, upload_id)
     return _tus(
@@ -120,14 +152,19 @@ def offset(upload_id: str, server: ServerOf, caller: Reader, tus: Tus) -> Respon
 
 
 @router.get("/{upload_id}", responses=schemas.answers(schemas.Upload))
-def show(upload_id: str, server: ServerOf, caller: Reader) -> Response:
+def show(upload_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """The same as a document, with the hash once all has come."""
     return answered(documents.of_upload(_found(server, caller, upload_id)))
 
 
-@router.patch("/{upload_id}", status_code=204, responses=_TUS)
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    responses=_TUS,
+    openapi_extra=_headers("Upload-Offset", body=True),
+)
 async def append(
-    upload_id: str, request: Request, server: ServerOf, caller: Writer, tus: Tus
+    upload_id: schemas.PathId, request: Request, server: ServerOf, caller: Writer, tus: Tus
 ) -> Response:
     """The next piece, behind what has come."""
     if request.headers.get("content-type") != PIECE:
@@ -139,13 +176,13 @@ async def append(
     return _tus(204, upload_offset=str(upload.offset), upload_expires=_expires(upload))
 
 
-@router.delete("/{upload_id}", status_code=204, responses=_TUS)
-def drop(upload_id: str, server: ServerOf, caller: Writer, tus: Tus) -> Response:
+@router.delete("/{upload_id}", status_code=204, responses=_TUS, openapi_extra=_headers())
+def drop(upload_id: schemas.PathId, server: ServerOf, caller: Writer, tus: Tus) -> Response:
     """Forget an upload. A recording that is complete stays, where a job needs it."""
     upload = _found(server, caller, upload_id)
     server.serving.recordings.drop(upload.id)
     if upload.file_hash is not None:
-        server.serving.forget_recording(upload.owner, upload.file_hash)
+        server.serving.keeper.forget_of(upload.owner, upload.file_hash)
     return _tus(204)
 
 

@@ -150,33 +150,40 @@ class Watch:
     async def _poll(self) -> None:
         while self._channels:
             begun = time.monotonic()
-            channels = list(self._channels.values())
-            asked = [(channel.job_id, channel.newest) for channel in channels]
             try:
-                found = await asyncio.to_thread(self._read_all, asked)
+                await self._turn(begun)
             except StrettoError as trouble:
                 logger.warning("Events wait: %s", trouble)
-                found = {}
-            for channel in channels:
-                if lines := found.get(channel.job_id):
-                    channel.add(lines)
-                    channel.looked_at = begun
-                elif begun - channel.looked_at > POLL_SLOWLY_S and not channel.ended:
-                    channel.looked_at = begun
-                    await self._look(channel)
-            took = time.monotonic() - begun
-            await asyncio.sleep(max(POLL_S, took))
+            except Exception:  # a bug: they hear of nothing, but are not left waiting for ever
+                logger.exception("Events wait.")
+            await asyncio.sleep(max(POLL_S, time.monotonic() - begun))
 
-    async def _look(self, channel: _Channel) -> None:
-        """Nothing was heard of it for a while; what was deleted or forgotten is never heard of."""
-        try:
-            is_over = await asyncio.to_thread(self._is_over, channel.job_id)
-        except StrettoError as trouble:
-            logger.warning("Events wait: %s", trouble)
-            return
-        if is_over and not await asyncio.to_thread(self._read, channel.job_id, channel.newest):
-            channel.ended = True
-            channel.wake()
+    async def _turn(self, now: float) -> None:
+        channels = list(self._channels.values())
+        asked = [(channel.job_id, channel.newest) for channel in channels]
+        found = await asyncio.to_thread(self._read_all, asked)
+        idle = []
+        for channel in channels:
+            if lines := found.get(channel.job_id):
+                channel.add(lines)
+                channel.looked_at = now
+            elif now - channel.looked_at > POLL_SLOWLY_S and not channel.ended:
+                channel.looked_at = now
+                idle.append(channel)
+        over = await asyncio.to_thread(self._over_among, idle) if idle else frozenset()
+        for channel in idle:
+            if channel.job_id in over:
+                channel.ended = True
+                channel.wake()
+
+    def _over_among(self, idle: Sequence[_Channel]) -> frozenset[JobId]:
+        """What was deleted or forgotten is never heard of again. What is over is looked at after
+        that was known: nothing is written later."""
+        return frozenset(
+            channel.job_id
+            for channel in idle
+            if self._is_over(channel.job_id) and not self._read(channel.job_id, channel.newest)
+        )
 
     def _is_over(self, job_id: JobId) -> bool:
         try:
@@ -185,7 +192,7 @@ class Watch:
             return True
 
     def _read_all(self, asked: Sequence[tuple[JobId, int]]) -> dict[JobId, list[Line]]:
-        return {job_id: self._read(job_id, after) for job_id, after in asked}
+        return {job_id: lines for job_id, after in asked if (lines := self._read(job_id, after))}
 
     def _read(self, job_id: JobId, after: int) -> list[Line]:
         return [line_of(heard) for heard in self._queue.heard(job_id, after=after)]

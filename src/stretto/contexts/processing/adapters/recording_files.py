@@ -106,12 +106,19 @@ class RecordingFiles:
                 self.drop(upload.id)
                 raise MediaEmpty("The recording is empty: no byte of it came.")
             place = self._place(upload.owner, digest)
+            is_new = not place.exists()
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = place / upload.name
             part.replace(path)
             _sync_folder(place)
             _sync_folder(place.parent)
-        return Recording(owner=upload.owner, file_hash=FileHash(digest), path=path, size_bytes=size)
+        return Recording(
+            owner=upload.owner,
+            file_hash=FileHash(digest),
+            path=path,
+            size_bytes=size,
+            is_new=is_new,
+        )
 
     def drop(self, upload_id: UploadId) -> None:
         """Whatever there is of it."""
@@ -123,7 +130,7 @@ class RecordingFiles:
         """The recording with these bytes that this owner handed in, by any of its names."""
         place = self._place(owner, file_hash.value)
         try:
-            paths = sorted(place.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+            paths = sorted(place.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         except FileNotFoundError:
             return None
         for path in paths:

@@ -1,0 +1,74 @@
+"""Wires recordings that were handed in: where they lie, and when they are of no use any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.queueing import jobs_of
+from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
+from stretto.contexts.processing.adapters.recording_files import RecordingFiles
+from stretto.contexts.processing.library import Wanted
+from stretto.contexts.queue.model import Wanted as WantedJobs
+
+if TYPE_CHECKING:
+    from stretto.bootstrap.database import Database
+    from stretto.settings import Settings
+
+UNFINISHED_FOR_S: Final = 24 * 3600.0
+"""So long what stopped coming may be gone on with."""
+
+UNUSED_FOR_S: Final = 30 * 24 * 3600.0
+"""So long a recording stays that no transcript was made of."""
+
+UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.PROCESSING)
+MOST_JOBS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingKeeper:
+    """Deletes what nobody needs. All methods raise StorageFull and StorageUnavailable."""
+
+    files: RecordingFiles
+    database: Database
+
+    def forget(self, file_hash: FileHash) -> None:
+        """A transcript of it was deleted: delete it for every owner who has no other one."""
+        for owner in self.files.owners(file_hash):
+            self.forget_of(owner, file_hash)
+
+    def forget_of(self, owner: str, file_hash: FileHash) -> None:
+        """Unless a transcript or an unfinished job of that owner needs it."""
+        if not self._has_transcript(owner, file_hash) and not self._has_job(owner, file_hash):
+            self.files.delete(owner, file_hash)
+
+    def tidy(self) -> None:
+        """Delete recordings that stopped coming, and those that nothing came of."""
+        self.files.drop_incoming(before=_ago(UNFINISHED_FOR_S))
+        for owner, file_hash in list(self.files.settled_before(_ago(UNUSED_FOR_S))):
+            self.forget_of(owner, file_hash)
+
+    def _has_transcript(self, owner: str, file_hash: FileHash) -> bool:
+        library = SqlTranscriptLibrary(self.database, outbox=OutboxWriter(), clock=now)
+        return bool(library.page(Wanted(limit=1, file_hash=file_hash, owner=owner)).rows)
+
+    def _has_job(self, owner: str, file_hash: FileHash) -> bool:
+        jobs = jobs_of(self.database)
+        return any(
+            f"/{file_hash}/" in job.work.path
+            for status in UNFINISHED
+            for job in jobs.page(WantedJobs(limit=MOST_JOBS, status=status, owner=owner))
+        )
+
+
+def keeper_of(settings: Settings, database: Database) -> RecordingKeeper:
+    files = RecordingFiles(settings.recordings_path, clock=now)
+    return RecordingKeeper(files=files, database=database)
+
+
+def _ago(seconds: float) -> Timestamp:
+    return Timestamp(now().unix_s - seconds)
