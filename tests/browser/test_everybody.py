@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,25 +17,29 @@ from tests.e2e.program import stretto
 Opened = Callable[..., Page]
 
 AXE: Final = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-VIEWS: Final = (
-    "#/transcribe",
-    "#/library",
-    "#/library?q=despair",
-    "#/queue",
-    "#/queue?tab=finished",
-    "#/queue?tab=dead",
-    "#/dashboard",
-    "#/read/{id}?t=9&q=times",
-)
+VIEWS: Final = {
+    "#/transcribe": "article .badge",
+    "#/library": "a.item",
+    "#/library?q=despair": ".hits mark",
+    "#/queue": ".groups > *",
+    "#/queue?tab=finished": "[data-key=completed] article",
+    "#/queue?tab=dead": "[data-key=dead], .empty",
+    "#/dashboard": ".tile",
+    "#/read/{id}?t=9&q=times": ".w.now",
+}
+"""Routes, and what is there when all that a view asks for has come."""
+
 FIRST_LOAD_BYTES: Final = 150_000
 INTERACTIVE_S: Final = 1.0
 HOSTILE: Final = "<img src=x onerror=hacked=1>'\"><script>hacked=1</script>{{7*7}}.wav"
 
 
-def settled(page: Page) -> None:
-    """What the view asks for has come."""
-    expect(page.locator("h1")).to_be_visible()
-    page.wait_for_load_state("networkidle")
+def views(page: Page, transcript: str) -> Iterator[str]:
+    """Goes to one view after the other, and waits until it is drawn."""
+    for route, drawn in VIEWS.items():
+        page.goto(page.url.partition("#")[0] + route.format(id=transcript))
+        expect(page.locator(drawn).first).to_be_visible()
+        yield route
 
 
 def violations(page: Page) -> list[tuple[str, str]]:
@@ -48,9 +52,7 @@ def violations(page: Page) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_view_keeps_anybody_out(opened: Opened, transcript: str, theme: str) -> None:
     page = opened(color_scheme=theme)
-    for view in VIEWS:
-        page.goto(page.url.partition("#")[0] + view.format(id=transcript))
-        settled(page)
+    for view in views(page, transcript):
         assert violations(page) == [], view
     page.get_by_role("button", name="Edit").click()
     assert violations(page) == [], "editing"
@@ -60,9 +62,7 @@ def test_no_view_keeps_anybody_out(opened: Opened, transcript: str, theme: str) 
 
 def test_a_phone_never_scrolls_sideways(opened: Opened, transcript: str) -> None:
     page = opened(viewport={"width": 360, "height": 740}, has_touch=True, locale="ru-RU")
-    for view in VIEWS:
-        page.goto(page.url.partition("#")[0] + view.format(id=transcript))
-        settled(page)
+    for view in views(page, transcript):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
 
 
@@ -112,10 +112,8 @@ def test_hostile_names_and_texts_are_shown_and_run_nothing(
 
     page = opened()
     page.route("**/api/**", spoilt)
-    for view in VIEWS:
-        page.goto(page.url.partition("#")[0] + view.format(id=transcript))
-        page.reload()
-        settled(page)
+    page.reload()
+    for view in views(page, transcript):
         assert page.evaluate("typeof hacked") == "undefined", view
         assert page.locator("main :is(img, script, iframe)").count() == 0, view
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)

@@ -67,7 +67,7 @@ def test_what_would_make_markup_of_data_is_noticed(markup: str) -> None:
 
 
 def test_nothing_comes_from_elsewhere() -> None:
-    namespaces = {"http://www.w3.org"}
+    namespaces = {"http://www.w3"}
     for path in EVERYTHING:
         assert set(ELSEWHERE.findall(text_of(path))) <= namespaces, path.name
 
@@ -88,7 +88,9 @@ def test_every_module_that_is_imported_is_there() -> None:
 
 def test_both_languages_say_the_same_with_the_same_places() -> None:
     english, russian = sentences("en"), sentences("ru")
-    assert english.keys() == russian.keys()
+    # The titles of charts come from the server, in English.
+    given = {key for key in russian if key.partition(".")[0] in {"board", "chart", "line"}}
+    assert english.keys() == russian.keys() - given
     for key, said in english.items():
         assert set(re.findall(r"\{\w+}", said)) == set(re.findall(r"\{\w+}", russian[key])), key
 

@@ -28,8 +28,8 @@ export function query(path, values) {
   return asked.length ? `${path}?${new URLSearchParams(asked)}` : path;
 }
 
-/** The raw answer; raises ApiError unless its status is a success. */
-export async function request(path, { method = "GET", body, headers = {}, signal } = {}) {
+/** The raw answer; raises ApiError unless its status is a success, or one of `also`. */
+export async function request(path, { method = "GET", body, headers = {}, also = [], signal } = {}) {
   let answer;
   try {
     answer = await fetch(address(path), { method, body, headers, signal });
@@ -39,7 +39,7 @@ export async function request(path, { method = "GET", body, headers = {}, signal
     throw new ApiError("", { status: 0, code: "unreachable" });
   }
   reached(true);
-  if (answer.ok) return answer;
+  if (answer.ok || also.includes(answer.status)) return answer;
   if (answer.status === 401) connection.dispatchEvent(new Event("locked"));
   const said = await answer.json().catch(() => null);
   const { message, code } = said?.error ?? {};

@@ -2,8 +2,9 @@
 
 import { ApiError, connection, get, send } from "./api.js";
 import { ask, h } from "./dom.js";
-import { LANGUAGES, language, preferred, speak, store, stored, t } from "./i18n.js";
+import { LANGUAGES, language, preferred, speak, t } from "./i18n.js";
 import { icon, mark } from "./icons.js";
+import { store, stored } from "./memory.js";
 import { words } from "./view.js";
 
 const VIEWS = {

@@ -2,18 +2,19 @@
 
 import { h, say, svg } from "./dom.js";
 import { bytes, number, percent, span } from "./format.js";
-import { locale, t } from "./i18n.js";
+import { known, locale, t } from "./i18n.js";
 
 const WIDTH = 480;
 const HEIGHT = 160;
 const LEFT = 6;
 const BOTTOM = 20;
 const TOP = 8;
+const COLOURS = 6;
 
 /** How a value of each unit is written. */
 const UNITS = {
   seconds: (value) => (value < 10 ? t("unit.seconds", { n: number(value, 2) }) : span(value)),
-  ratio: percent,
+  share: percent,
   bytes,
 };
 
@@ -26,7 +27,7 @@ export function ceiling(value) {
   return [1, 2, 2.5, 5, 10].find((step) => step * power >= value) * power;
 }
 
-/** Its `update(chart)` takes `{title, unit, series: [{name, points: [[unix_s, value or null]]}]}`. */
+/** Its `update(chart)` takes `{id, title, unit, start, step_s, lines: [{name, values: [number or null]}]}`. */
 export function lineChart() {
   const figure = h("figure", { class: "chart card" });
   figure.update = (chart) => {
@@ -36,13 +37,22 @@ export function lineChart() {
   return figure;
 }
 
-function drawn({ title, unit, series }) {
+/** The lines that have a value, as `{name, points: [[unix_s, value]]}`. */
+export function seriesOf({ lines, start, step_s: step }) {
+  return lines
+    .filter((line) => line.values.some((value) => value !== null))
+    .map(({ name, values }) => ({ name: known(`line.${name}`) ?? name, points: values.map((value, index) => [start + index * step, value]) }));
+}
+
+function drawn(chart) {
+  const { id, unit } = chart;
+  const title = known(`chart.${id}`) ?? chart.title;
+  const series = seriesOf(chart);
   const points = series.flatMap((one) => one.points);
   const values = points.map(([, value]) => value).filter((value) => value !== null);
   const last = series.map((one) => [one.name, one.points.findLast(([, value]) => value !== null)?.[1] ?? null]);
-  const legend = h("ul", { class: "legend" }, last.map(([name, value], index) => h("li", { "data-series": index % 4 }, h("i"), h("span", {}, name), h("b", {}, written(value, unit)))));
+  const legend = h("ul", { class: "legend" }, last.map(([name, value], index) => h("li", { "data-series": index % COLOURS }, h("i"), h("span", {}, name), h("b", {}, written(value, unit)), unit === "per second" && h("span", {}, t("unit.persecond")))));
   const caption = h("figcaption", {}, h("h3", {}, title), legend);
-  if (!values.length) return [caption, h("p", { class: "soft nodata" }, t("chart.empty"))];
   const [from, to] = [Math.min(...points.map(([at]) => at)), Math.max(...points.map(([at]) => at))];
   const top = ceiling(Math.max(...values));
   const x = (at) => LEFT + ((at - from) / Math.max(1, to - from)) * (WIDTH - 2 * LEFT);
@@ -55,7 +65,7 @@ function drawn({ title, unit, series }) {
       share > 0 && svg("text", { x: LEFT, y: y(top * share) - 3 + (share === 1 ? 14 : 0) }, written(top * share, unit)),
     ]),
     [from, (from + to) / 2, to].map((at, index) => svg("text", { x: x(at), y: HEIGHT - 5, "text-anchor": ["start", "middle", "end"][index] }, hour(at))),
-    series.map((one, index) => svg("path", { class: "line", "data-series": index % 4, d: path(one.points, x, y) })),
+    series.map((one, index) => svg("path", { class: "line", "data-series": index % COLOURS, d: path(one.points, x, y) })),
     cursor);
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
@@ -63,14 +73,14 @@ function drawn({ title, unit, series }) {
   });
   picture.addEventListener("pointerleave", () => {
     cursor.setAttribute("visibility", "hidden");
-    last.forEach(([, value], index) => say(legend.children[index].lastChild, written(value, unit)));
+    last.forEach(([, value], index) => say(legend.children[index].querySelector("b"), written(value, unit)));
   });
 
   /** Show the values of the moment under the pointer in place of the latest. */
   function point(at) {
     series.forEach((one, index) => {
       const nearest = one.points.reduce((best, other) => (Math.abs(other[0] - at) < Math.abs(best[0] - at) ? other : best), one.points[0]);
-      if (nearest) say(legend.children[index].lastChild, written(nearest[1], unit));
+      if (nearest) say(legend.children[index].querySelector("b"), written(nearest[1], unit));
     });
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, x(Math.min(to, Math.max(from, at))));
     cursor.setAttribute("visibility", "visible");
@@ -84,7 +94,7 @@ function path(points, x, y) {
   return points
     .map(([at, value]) => {
       if (value === null) return ((drawing = false), "");
-      const command = `${drawing ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`;
+      const command = drawing ? `L${x(at).toFixed(1)} ${y(value).toFixed(1)}` : `M${x(at).toFixed(1)} ${y(value).toFixed(1)}h0`;
       drawing = true;
       return command;
     })

@@ -1,5 +1,7 @@
 // The words of the page, in the language that was chosen or that the browser asks for.
 
+import { stored } from "./memory.js";
+
 export const LANGUAGES = { en: "English", ru: "Русский" };
 
 let table = {};
@@ -34,21 +36,4 @@ export function t(name, values = {}) {
 /** As `t`, and null where there is no such sentence. */
 export function known(name) {
   return name in table ? t(name) : null;
-}
-
-export function stored(name) {
-  try {
-    return localStorage.getItem(name);
-  } catch {
-    return null; // a browser that keeps nothing asks each time
-  }
-}
-
-export function store(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, value);
-  } catch {
-    // The choice holds until the page is closed.
-  }
 }

@@ -1,7 +1,8 @@
 // The keys of the reading view. They can be switched off, because some people speak to their computer.
 
 import { h } from "./dom.js";
-import { store, stored, t } from "./i18n.js";
+import { t } from "./i18n.js";
+import { store, stored } from "./memory.js";
 
 const STEP_S = 5;
 

@@ -2,7 +2,7 @@
 // server, or a reload of the page when the same file is chosen once more.
 
 import { ApiError, address, backoff, connection, passing, pause, request, send } from "./api.js";
-import { store, stored } from "./i18n.js";
+import { store, stored } from "./memory.js";
 
 const PIECE_BYTES = 4 * 1024 * 1024;
 const TUS = { "tus-resumable": "1.0.0" };

@@ -1,7 +1,7 @@
 // How Stretto is doing: what is wrong, what the figures are, who works, and what is kept.
 
-import { ApiError, get, poll, query } from "../api.js";
-import { lineChart } from "../chart.js";
+import { ApiError, get, poll, query, request } from "../api.js";
+import { lineChart, seriesOf } from "../chart.js";
 import { h, keyed, say } from "../dom.js";
 import { bytes, fullMoment, moment, number, percent, span } from "../format.js";
 import { known, t } from "../i18n.js";
@@ -16,7 +16,7 @@ class DashboardView extends View {
       SPANS_S.map((seconds) => h("option", { value: seconds }, span(seconds))));
     this.alerts = h("ul", { class: "alerts" });
     this.tiles = h("dl", { class: "tiles" });
-    this.charts = h("div", { class: "charts" });
+    this.charts = h("div", { class: "boards" });
     this.parts = h("div", { class: "rows" });
     this.workers = h("div", { class: "rows" });
     this.cache = h("div", { class: "rows" });
@@ -40,30 +40,29 @@ class DashboardView extends View {
     this.drawParts(ready.parts ?? {});
     this.drawWorkers(workers.workers);
     this.drawCache(cache);
-    this.range.hidden = !board.charts.length;
-    keyed(this.charts, board.charts, (chart) => chart.id, lineChart);
-    keyed(this.alerts, board.alerts.filter((alert) => alert.state !== "resolved"), (alert) => alert.id ?? alert.name, alertNote);
-    this.drawTiles(workers.workers, cache, board.tiles ?? []);
+    this.range.hidden = !board.rows.length;
+    keyed(this.charts, filled(board), (row) => row.title, chartRow);
+    keyed(this.alerts, (board.alerts ?? []).filter((alert) => alert.status === "firing"), (alert) => alert.rule, alertNote);
+    this.drawTiles(workers.workers, cache);
   }
 
   /** Not being ready is an answer too, though its status is an error. */
   async readiness() {
-    const answer = await fetch(new URL("ready", document.baseURI), { signal: this.signal });
+    const answer = await request("ready", { also: [503], signal: this.signal });
     return answer.json();
   }
 
   /** The charts, where the server keeps series. */
   async board() {
     try {
-      const found = await get(query("api/metrics/dashboard", { span_s: this.range.value }), this.signal);
-      return { charts: [], alerts: [], ...found };
+      return await get(query("api/metrics/dashboard", { span_s: this.range.value }), this.signal);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return { charts: [], alerts: [] };
+      if (error instanceof ApiError && error.status === 404) return { rows: [], alerts: [] };
       throw error;
     }
   }
 
-  drawTiles(workers, cache, more) {
+  drawTiles(workers, cache) {
     const busy = workers.reduce((sum, worker) => sum + (worker.running), 0);
     const saved = Object.values(cache.saved_s ?? {}).reduce((sum, seconds) => sum + seconds, 0);
     const tiles = [
@@ -71,7 +70,6 @@ class DashboardView extends View {
       [t("dashboard.tile.running"), number(busy)],
       [t("dashboard.tile.hits"), cache.lookups ? percent(cache.hit_rate) : "–"],
       [t("dashboard.tile.saved"), span(saved)],
-      ...more.map((tile) => [tile.title, tile.text]),
     ];
     keyed(this.tiles, tiles, ([name]) => name, ([name]) => {
       const value = h("dd");
@@ -123,10 +121,24 @@ class DashboardView extends View {
   }
 }
 
+/** The rows of charts that have something to show; each chart knows when it begins. */
+function filled({ rows, start, step_s: step }) {
+  return rows
+    .map(({ title, charts }) => ({ title, charts: charts.map((chart) => ({ ...chart, start, step_s: step })).filter((chart) => seriesOf(chart).length) }))
+    .filter((row) => row.charts.length);
+}
+
+function chartRow({ title }) {
+  const charts = h("div", { class: "charts" });
+  const section = h("section", {}, h("h2", {}, known(`board.${title}`) ?? title), charts);
+  section.update = (row) => keyed(charts, row.charts, (chart) => chart.id, lineChart);
+  return section;
+}
+
 function alertNote(alert) {
   const text = h("span");
   const note = h("li", { class: `notice ${alert.severity === "critical" ? "bad" : "warn"}` }, text);
-  note.update = ({ title, name, message, detail, since }) => say(text, [title ?? name, message ?? detail, since && fullMoment(since)].filter(Boolean).join(" · "));
+  note.update = ({ summary, action, since }) => say(text, [summary, action, since && fullMoment(since)].filter(Boolean).join(" · "));
   return note;
 }
 

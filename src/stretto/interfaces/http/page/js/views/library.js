@@ -67,7 +67,7 @@ class LibraryView extends View {
     const { hits } = await get(query("api/search", { q: sought, limit: 100 }), this.signal);
     say(this.told, t("library.hits", { count: hits.length }));
     if (!hits.length) return [empty(t("library.nothing", { sought }), t("library.nothing.text"))];
-    const files = Map.groupBy ? Map.groupBy(hits, (hit) => hit.id) : grouped(hits);
+    const files = Map.groupBy(hits, (hit) => hit.id);
     return [...files].map(([id, found]) => h("section", { class: "card" },
       h("h2", { class: "name" }, h("a", { href: `#/read/${encodeURIComponent(id)}` }, found[0].file)),
       h("ul", { class: "hits" }, found.map((hit) => h("li", {}, h("a", { href: query(`#/read/${encodeURIComponent(id)}`, { t: hit.at, q: plain(sought) }) },
@@ -111,11 +111,5 @@ function marked({ text, matches }) {
 
 /** What to look for in one text: the search's quotation marks and stars mean nothing there. */
 const plain = (sought) => sought.replace(/["*]/g, "").trim();
-
-function grouped(hits) {
-  const files = new Map();
-  for (const hit of hits) files.set(hit.id, [...(files.get(hit.id) ?? []), hit]);
-  return files;
-}
 
 customElements.define("library-view", LibraryView);

@@ -5,8 +5,9 @@ import "../text.js";
 import { address, get, query, send } from "../api.js";
 import { ask, h, say } from "../dom.js";
 import { clock, fullMoment, languageName, number } from "../format.js";
-import { known, store, stored, t } from "../i18n.js";
+import { known, t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { store, stored, storedJson } from "../memory.js";
 import { shortcuts, shortcutsHelp } from "../shortcuts.js";
 import { View, badge, toast } from "../view.js";
 
@@ -194,7 +195,7 @@ class ReadView extends View {
 
   /** What was typed before a reload is there again. */
   recallDraft() {
-    const kept = JSON.parse(stored(this.draftKey) ?? "[]");
+    const kept = storedJson(this.draftKey, []);
     if (!kept.length) return;
     this.text.draft = new Map(kept);
     this.edit(true);

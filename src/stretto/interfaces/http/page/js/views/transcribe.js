@@ -3,8 +3,9 @@
 import { get, poll, query, send } from "../api.js";
 import { h, keyed, say } from "../dom.js";
 import { bytes, clock, languageName, moment, percent, span } from "../format.js";
-import { store, stored, t } from "../i18n.js";
+import { t } from "../i18n.js";
 import { icon } from "../icons.js";
+import { store, storedJson } from "../memory.js";
 import { Pace } from "../pace.js";
 import { canRecord, recorder } from "../record.js";
 import { follow } from "../stream.js";
@@ -76,7 +77,7 @@ class TranscribeView extends View {
   }
 
   optionFields() {
-    const kept = JSON.parse(stored("options") ?? "{}");
+    const kept = storedJson("options", {});
     const language = h("select", { name: "language" }, h("option", { value: "" }, t("options.detect")));
     const model = h("select", { name: "model" }, h("option", { value: "" }, t("options.default")));
     const task = h("select", { name: "task" }, ["transcribe", "translate"].map((name) => h("option", { value: name }, t(`options.task.${name}`))));
