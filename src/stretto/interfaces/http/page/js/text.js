@@ -21,6 +21,7 @@ class TranscriptText extends HTMLElement {
     this.draft = new Map();
     this.editing = false;
     this.filled = new Set();
+    this.seconds = 0;
     this.lines = this.segments.map((segment, index) => this.line(segment, index));
     this.replaceChildren(...inOrder(this.lines, this.segments, transcript));
     this.watcher?.disconnect();
@@ -40,7 +41,8 @@ class TranscriptText extends HTMLElement {
     for (const { target, isIntersecting } of seen) {
       if (!isIntersecting) continue;
       this.watcher.unobserve(target);
-      this.fill(Number(target.dataset.index));
+      const index = Number(target.dataset.index);
+      if (!this.filled.has(index)) this.fill(index);
     }
   }
 
@@ -84,7 +86,7 @@ class TranscriptText extends HTMLElement {
 
   again() {
     for (const index of this.filled) this.fill(index);
-    this.word = null;
+    this.say(this.seconds, false);
   }
 
   /** Let the text be corrected, or read again. */
@@ -104,7 +106,7 @@ class TranscriptText extends HTMLElement {
     const before = new Set(this.hits.map((hit) => hit.index));
     this.hits = occurrences(this.texts, sought);
     for (const index of new Set([...before, ...this.hits.map((hit) => hit.index)])) if (this.filled.has(index)) this.fill(index);
-    this.word = null;
+    this.say(this.seconds, false);
     return this.hits.length;
   }
 
@@ -130,6 +132,7 @@ class TranscriptText extends HTMLElement {
 
   /** Light up the word that is said at `seconds`; with `follow` the window goes along. */
   say(seconds, follow) {
+    this.seconds = seconds;
     const index = lastBegun(this.segments, seconds + 0.01);
     if (index !== this.index) {
       this.lines[this.index]?.classList.remove("now");
@@ -138,6 +141,7 @@ class TranscriptText extends HTMLElement {
       if (follow && index >= 0) this.into(index);
     }
     if (index < 0 || this.editing) return;
+    if (!this.filled.has(index)) this.fill(index);
     const words = this.lines[index].querySelectorAll(".w");
     const word = words[lastBegun([...words].map((one) => ({ start: Number(one.dataset.start) })), seconds + 0.01)];
     if (word === this.word) return;

@@ -90,7 +90,7 @@ async function sendFile(file, signal, progressed) {
     try {
       if (place === null) ({ place, offset } = await begun(file, signal));
       progressed(offset);
-      if (offset >= file.size) return place.split("/").filter(Boolean).pop();
+      if (offset >= file.size) return place.split("/").pop();
       offset = await sendPiece(place, offset, file.slice(offset, offset + PIECE_BYTES), signal, progressed);
       failures = 0;
     } catch (error) {
@@ -116,7 +116,8 @@ async function begun(file, signal) {
   const name = btoa(String.fromCodePoint(...new TextEncoder().encode(file.name)));
   const headers = { ...TUS, "upload-length": String(file.size), "upload-metadata": `filename ${name}` };
   const answer = await request("api/uploads", { method: "POST", headers, signal });
-  const place = new URL(answer.headers.get("location"), answer.url).pathname;
+  const id = answer.headers.get("location").split("/").pop();
+  const place = `api/uploads/${id}`; // ours, also behind a proxy that serves us under a path
   store(remembered(file), place);
   return { place, offset: 0 };
 }

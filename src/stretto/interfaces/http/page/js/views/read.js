@@ -41,6 +41,7 @@ class ReadView extends View {
     history.value = this.found.id;
     const exports = h("details", { class: "menu" }, h("summary", { class: "button" }, icon("download"), t("read.export")),
       h("ul", {}, formats.map(({ name, suffix }) => h("li", {}, h("a", { href: address(query(`${this.path}/export`, { format: name })), download: true }, known(`format.${name}`) ?? name, h("span", { class: "soft" }, suffix))))));
+    exports.addEventListener("keydown", (event) => event.key === "Escape" && ((exports.open = false), exports.firstChild.focus()));
     addEventListener("click", (event) => exports.contains(event.target) || (exports.open = false), { signal: this.signal });
     this.editButton = h("button", { type: "button", "aria-pressed": "false", onclick: () => this.edit(!this.text.editing) }, icon("edit"), t("read.edit"));
     return h("div", { class: "heading" },
