@@ -105,7 +105,7 @@ def test_the_page_goes_on_by_itself_when_the_server_is_started_again(
         expect(page.get_by_text("The server does not answer")).to_be_visible()
         with serving(tmp_path / "home", "--port", str(before.port)):
             expect(page.get_by_text("The server does not answer")).to_be_hidden()
-            expect(card.locator(".badge")).to_have_text("done", timeout=60_000)
+            expect(card.locator(".badge")).to_have_text("done")
             expect(log).to_contain_text("in the superlative degree of comparison only")
             times = log.locator(".time").all_inner_texts()
             read_aloud = log.inner_text().count("spring of hope")

@@ -10,7 +10,7 @@ import { icon } from "./icons.js";
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3];
 const BARS = 400;
 
-/** Tells `time` with `detail` seconds, and `played` and `paused`. */
+/** Tells `time` with `detail` seconds, and `played`, `paused` and `sought`. */
 class AudioPlayer extends HTMLElement {
   /** Get ready to play the recording of a transcript. */
   load(id, transcript, signal) {
@@ -30,13 +30,11 @@ class AudioPlayer extends HTMLElement {
         h("div", { class: "row" }, this.time, this.speed)), trouble, this.audio);
     this.wave.draw(this.marks(transcript));
     this.wave.addEventListener("seek", (event) => this.seek(event.detail));
-    for (const name of ["play", "pause", "ended"]) this.audio.addEventListener(name, () => this.changed());
-    this.audio.addEventListener("timeupdate", () => this.tell());
-    this.audio.addEventListener("seeked", () => this.tell());
+    const told = { play: "played", pause: "paused", ended: "paused", seeked: "sought", timeupdate: null };
+    for (const [name, ours] of Object.entries(told)) this.audio.addEventListener(name, () => this.changed(ours));
     this.audio.addEventListener("error", () => ((trouble.hidden = false), say(trouble, t("player.trouble"))));
     signal.addEventListener("abort", () => this.audio.pause());
-    this.changed();
-    this.tell();
+    this.changed(null);
     return get(query(`api/transcripts/${id}/peaks`, { points: BARS }), signal).then(
       ({ peaks }) => this.wave.draw({ ...this.marks(transcript), peaks }),
       () => {}, // without its picture it plays as well
@@ -75,11 +73,15 @@ class AudioPlayer extends HTMLElement {
     this.speed.value = String(this.audio.playbackRate);
   }
 
-  changed() {
-    this.button.replaceChildren(icon(this.playing ? "pause" : "play"));
-    this.button.setAttribute("aria-label", t(this.playing ? "player.pause" : "player.play"));
-    this.dispatchEvent(new Event(this.playing ? "played" : "paused"));
-    if (this.playing) this.run();
+  changed(what) {
+    const label = t(this.playing ? "player.pause" : "player.play");
+    if (this.button.getAttribute("aria-label") !== label) {
+      this.button.replaceChildren(icon(this.playing ? "pause" : "play"));
+      this.button.setAttribute("aria-label", label);
+    }
+    this.tell();
+    if (what) this.dispatchEvent(new Event(what));
+    if (what === "played") this.run();
   }
 
   run() {

@@ -96,7 +96,7 @@ class ReadView extends View {
     this.text.addEventListener("draft", () => this.drafted(), listening);
     this.player.addEventListener("time", (event) => this.text.say(event.detail, this.follow && this.player.playing), listening);
     this.player.addEventListener("played", () => this.followAgain(), listening);
-    this.player.addEventListener("paused", () => this.remember(), listening);
+    for (const name of ["paused", "sought"]) this.player.addEventListener(name, () => this.remember(), listening);
     // Whoever scrolls wants to look elsewhere: the text stays where it was put.
     for (const name of ["wheel", "touchmove"]) addEventListener(name, () => this.lookAway(), { ...listening, passive: true });
     addEventListener("keydown", (event) => shortcuts(event, this), listening);
