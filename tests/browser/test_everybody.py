@@ -1,0 +1,147 @@
+"""The page is for everybody: whatever they see with, and whatever a stranger has named a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.serving import Served, serving
+from tests.e2e.program import stretto
+
+Opened = Callable[..., Page]
+
+AXE: Final = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
+VIEWS: Final = {
+    "#/transcribe": "article .badge",
+    "#/library": "a.item",
+    "#/library?q=despair": ".hits mark",
+    "#/queue": ".groups > *",
+    "#/queue?tab=finished": "[data-key=completed] article",
+    "#/queue?tab=dead": "[data-key=dead], .empty",
+    "#/dashboard": ".tile",
+    "#/read/{id}?t=9&q=times": ".w.now",
+}
+"""Routes, and what is there when all that a view asks for has come."""
+
+FIRST_LOAD_BYTES: Final = 150_000
+INTERACTIVE_S: Final = 1.0
+TRIES: Final = 8  # a busy machine only makes it slower
+HOSTILE: Final = "<img src=x onerror=hacked=1>'\"><script>hacked=1</script>{{7*7}}.wav"
+
+
+def views(page: Page, transcript: str) -> Iterator[str]:
+    """Goes to one view after the other, and waits until it is drawn."""
+    for route, drawn in VIEWS.items():
+        page.goto(page.url.partition("#")[0] + route.format(id=transcript))
+        expect(page.locator(drawn).first).to_be_visible()
+        yield route
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """What axe-core has to say, WCAG 2.2 at level AA and what it calls good practice."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")["violations"]
+    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_view_keeps_anybody_out(opened: Opened, transcript: str, theme: str) -> None:
+    page = opened(color_scheme=theme)
+    for view in views(page, transcript):
+        assert violations(page) == [], view
+    page.get_by_role("button", name="Edit").click()
+    assert violations(page) == [], "editing"
+    page.get_by_role("button", name="Keyboard").click()
+    assert violations(page) == [], "the dialog"
+
+
+def test_a_phone_never_scrolls_sideways(opened: Opened, transcript: str) -> None:
+    page = opened(viewport={"width": 360, "height": 740}, has_touch=True, locale="ru-RU")
+    for view in views(page, transcript):
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
+
+
+def test_the_first_load_is_small_quick_and_from_here_alone(opened: Opened, served: Served) -> None:
+    page = opened("health")
+    asked: list[str] = []
+    sizes: list[int] = []
+    took: list[float] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda answer: sizes.append(len(answer.body())))
+    while not took or (min(took) > INTERACTIVE_S and len(took) < TRIES):
+        sizes.clear()
+        began = time.monotonic()
+        page.goto(f"{served.url}/")
+        page.get_by_text("Choose files").wait_for()
+        took.append(time.monotonic() - began)
+        page.wait_for_load_state("networkidle")
+        page.context.clear_cookies()
+        page.goto(f"{served.url}/health")
+    assert min(took) <= INTERACTIVE_S
+    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+    assert [url for url in asked if not url.startswith(served.url)] == []
+
+
+def hostile(value: Any) -> Any:
+    """An answer of the server in which every name is an attack."""
+    if isinstance(value, list):
+        return [hostile(one) for one in value]
+    if isinstance(value, dict):
+        names = {"file", "text", "word", "message", "trace", "host", "detail"}
+        return {
+            key: HOSTILE if key in names and isinstance(one, str) else hostile(one)
+            for key, one in value.items()
+        }
+    return value
+
+
+def test_hostile_names_and_texts_are_shown_and_run_nothing(
+    opened: Opened, served: Served, transcript: str
+) -> None:
+    def spoilt(route: Route) -> None:
+        if route.request.resource_type != "fetch":
+            route.continue_()
+            return
+        answer = route.fetch()
+        route.fulfill(response=answer, json=hostile(answer.json()))
+
+    page = opened()
+    page.route("**/api/**", spoilt)
+    page.reload()
+    for view in views(page, transcript):
+        assert page.evaluate("typeof hacked") == "undefined", view
+        assert page.locator("main :is(img, script, iframe)").count() == 0, view
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_the_choice_of_language_and_light_stays(opened: Opened) -> None:
+    page = opened()
+    page.get_by_role("button", name="Русский").click()
+    page.get_by_role("button", name="Тёмная тема").click()
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Распознать речь")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    expect(page.locator("html")).to_have_attribute("lang", "ru")
+
+
+def test_a_server_with_keys_asks_for_one(opened: Opened, tmp_path: Path) -> None:
+    made = stretto("keys", "create", "--owner", "anna", home=tmp_path / "home")
+    assert made.code == 0, made.err
+    key = next(word for word in made.out.split() if word.startswith("stretto_"))
+    with serving(tmp_path / "home", "--jobs", "0", STRETTO_SERVE_KEYS="always") as locked:
+        page = opened("#/library", at=locked.url)
+        page.get_by_label("Key").fill("stretto_wrong")
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("alert")).to_have_text("The server does not know this key.")
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_text("Your library is empty")).to_be_visible()
+        page.reload()
+        expect(page.get_by_text("Your library is empty")).to_be_visible()
