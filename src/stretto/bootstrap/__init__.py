@@ -164,9 +164,12 @@ def open_queue(settings: Settings) -> QueueService:
     return build_queue(settings, database, publish=EventBus().publish, close=database.close)
 
 
-def build_archive(settings: Settings, *, database: Database | None = None) -> Archive:
-    """What was kept, without the means to make more of it; closing it closes the database."""
-    slow, due = SlowStatements(settings), Event()
+def build_archive(
+    settings: Settings, *, database: Database | None = None, due: Event | None = None
+) -> Archive:
+    """What was kept, without the means to make more of it; closing it closes the database. ``due``
+    is set by whoever writes events that it has to deliver."""
+    slow, due = SlowStatements(settings), due or Event()
     database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
     caching = LaterCache(settings, database, events)

@@ -15,6 +15,7 @@ from stretto.bootstrap.database import Database, build_database
 from stretto.bootstrap.queueing import build_queue
 from stretto.bootstrap.recordings import RecordingKeeper, keeper_of
 from stretto.bootstrap.slow_statements import SlowStatements
+from stretto.bootstrap.watching import LaterMonitoring
 from stretto.contexts.caching.management import CacheManagement
 from stretto.contexts.core.access import (
     AccessKey,
@@ -60,6 +61,7 @@ class Serving:
     keys: SqlAccessKeys
     keeper: RecordingKeeper
     models: ModelLibrary
+    monitoring: LaterMonitoring
     key_needed: bool
     checks: Mapping[str, Callable[[], str]]
     close: Callable[[], None]
@@ -90,7 +92,8 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
-    archive = build_archive(settings, database=database)
+    archive = build_archive(settings, database=database, due=due)
+    monitoring = LaterMonitoring(settings, database, events, due=due, deliver=archive.deliver)
     bell = LocalBell()
     queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)
     cache = build_caching(settings, database, events).management
@@ -99,6 +102,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     always = settings.serve_keys == "always" or not is_loopback(settings.serve_host)
 
     def close() -> None:
+        monitoring.close()
         cache.close()
         slow.close()
         archive.close()
@@ -112,6 +116,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
         keys=keys,
         keeper=keeper,
         models=build_model_library(settings),
+        monitoring=monitoring,
         key_needed=always if key_needed is None else key_needed,
         checks={
             "database": lambda: _trouble_with_database(database),

@@ -74,6 +74,10 @@ class LaterMonitoring:
         if self._made is not None:
             self._made.gateway.called(outcome, seconds)
 
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        if self._made is not None:
+            self._made.http.answered(route, status, seconds)
+
     def retried(self) -> None:
         if self._made is not None:
             self._made.gateway.retried()

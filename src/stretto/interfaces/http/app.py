@@ -14,6 +14,7 @@ from stretto import __version__
 from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.http import (
     errors,
+    figures,
     files,
     gate,
     jobs,
@@ -33,6 +34,7 @@ ROUTERS: Final = (
     transcripts.router,
     uploads.router,
     operations.router,
+    figures.router,
 )
 KEY: Final = {"Key": {"type": "http", "scheme": "bearer"}}
 

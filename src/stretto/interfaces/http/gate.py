@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import AccessDenied, AccessKeyRefused, StrettoError
 from stretto.interfaces.http import errors
 from stretto.interfaces.http.errors import HttpError
+from stretto.interfaces.http.figures import kind_of
 from stretto.interfaces.http.security import Doorkeeper, secret_of
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -44,6 +46,7 @@ class Gate:
         self._app = app
         self._serving = serving
         self._keeper = keeper
+        self._counted = serving.monitoring.answered
         names = {n.lower() for n in serving.settings.serve_names.split(",") if n}
         self._names = names | {serving.settings.serve_host.lower()}
         if is_loopback(serving.settings.serve_host):
@@ -53,13 +56,15 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, begun = uuid.uuid4().hex, False
+        request_id, begun, came = uuid.uuid4().hex, False, time.perf_counter()
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def sending(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
+                kind = kind_of(scope["path"])
+                self._counted(kind, message["status"], time.perf_counter() - came)
                 message["headers"] = _with_ours(message.get("headers", []), request_id)
             await send(message)
 

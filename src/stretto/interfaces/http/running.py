@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -14,6 +16,8 @@ from stretto.contexts.core.errors import InvalidOption
 from stretto.interfaces.http.app import create_app
 from stretto.interfaces.http.connection import Connection
 from stretto.interfaces.http.server import Server
+
+logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 5000
 BACKLOG: Final = 1024
@@ -82,10 +86,18 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(config)
         self._ours = server
         self._ready = ready
+        self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
+        self._watching = asyncio.create_task(asyncio.to_thread(self._watch))
         self._ready()
+
+    def _watch(self) -> None:
+        try:
+            self._ours.serving.monitoring.start("serve")
+        except Exception:  # the server serves all the same
+            logger.exception("Nothing is measured.")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._ours.watch.close()

@@ -243,6 +243,13 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class Silence(BaseModel):
+    """How long nobody is to be told."""
+
+    model_config = ConfigDict(extra="forbid")
+    seconds: Annotated[float, Field(ge=0, le=30 * 86_400)]
+
+
 class Invalidation(BaseModel):
     """Which cached answers are to be forgotten."""
 
