@@ -35,7 +35,8 @@ LEAVE: Final = signal.SIGUSR2
 """From the first process to its children: take nothing more, and finish within the grace."""
 
 HURRY_S: Final = 2.2
-"""So long the first process waits for children that hand back what they have."""
+"""So long a process that is to leave at once may take to hand back what it has, and the first one
+waits for its children."""
 
 LAST_S: Final = 3.0
 """So long Celery may take to end when nothing is worked on any more."""
@@ -161,11 +162,11 @@ class FleetProcess:
             _exit_after(HURRY_S)
 
     def _leave(self, *, patiently: bool) -> None:
+        if not patiently:  # whatever keeps it: what was not handed back is found by its lease
+            _exit_after(HURRY_S)
         if self._worker is not None:
             left = (lambda: _exit_after(LAST_S)) if patiently else (lambda: os._exit(0))
             self._worker.leave(patiently=patiently, left=left)
-        elif not patiently:
-            os._exit(0)
 
 
 def _exit_after(seconds: float) -> None:
