@@ -278,6 +278,14 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(rows)
 
 
+def write(figures: Sequence[Figure], path: Path) -> None:
+    """One JSON object a line; the first says when and on what machine."""
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    rows: list[object] = [{"started": started, "machine": machine.describe()}]
+    rows += [asdict(figure) for figure in figures]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small run; keeps nothing")
@@ -288,13 +296,7 @@ def main() -> int:
         print(f"{figure.name}: {figure.value:.3g} {figure.unit} ({figure.asked})", flush=True)
     print(table(figures))
     if not quick:
-        record = {
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "machine": machine.describe(),
-            "figures": [asdict(one) for one in figures],
-        }
-        with (RESULTS / "monitoring.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        write(figures, RESULTS / "monitoring.jsonl")
     return 0 if all(one.reached for one in figures) else 1
 
 

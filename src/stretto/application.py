@@ -86,7 +86,8 @@ class Watching(Protocol):
     """Monitoring for those who may not need it."""
 
     def start(self, role: str) -> Monitored | None:
-        """The process stays, as a ``worker`` or to ``serve``. None when nothing is measured."""
+        """The process stays, as a ``worker`` or to ``serve``. None when nothing is measured.
+        Raises InvalidOption for alert rules that are wrong."""
 
     def close(self) -> None: ...
 

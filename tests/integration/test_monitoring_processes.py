@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ while True:
     counter.add()
     os.write(ledger, b".")
 """
-KILLS = 12
+KILLS = 6
 WORKERS = 4
 
 
@@ -70,26 +71,23 @@ def test_four_workers_killed_at_random_have_counted_what_the_ledger_says(
     settings: Settings, tmp_path: Path
 ) -> None:
     dice, ledger = random.Random(3), tmp_path / "ledger"
+    with ExitStack() as everybody:
 
-    def begin() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", COUNTING, str(settings.home), str(ledger)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "up\n"
-        return process
+        def begin() -> subprocess.Popen[str]:
+            command = [sys.executable, "-c", COUNTING, str(settings.home), str(ledger)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            everybody.callback(process.communicate)
+            everybody.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            return process
 
-    workers = [begin() for _ in range(WORKERS)]
-    try:
+        workers = [begin() for _ in range(WORKERS)]
         for _ in range(KILLS):
             victim = dice.randrange(WORKERS)
             time.sleep(dice.uniform(0.0, 0.2))  # at any moment of what it does
             workers[victim].kill()
-            workers[victim].communicate()
             workers[victim] = begin()
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
     clock = Hour()
     clock.at = float(int(time.time()) // 10 * 10 + 60)
     last = watched(settings, clock)

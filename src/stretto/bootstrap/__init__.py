@@ -127,12 +127,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         publish=events.publish,
         clock=now,
     )
-    if settings.redis_url:
-        caching.made()  # says at once when its package is missing
-    if use_cache and settings.cache_warm_s:
-        from stretto.bootstrap.caching import warm_in_background
-
-        warm_in_background(settings, caching.management())
+    _prepare(settings, caching, warm=use_cache and bool(settings.cache_warm_s))
     return Application(
         processing=processing,
         queueing=LaterQueue(
@@ -154,6 +149,15 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
         model=settings.model,
         monitoring=monitoring,
     )
+
+
+def _prepare(settings: Settings, caching: LaterCache, *, warm: bool) -> None:
+    if settings.redis_url:
+        caching.made()  # says at once when its package is missing
+    if warm:
+        from stretto.bootstrap.caching import warm_in_background
+
+        warm_in_background(settings, caching.management())
 
 
 def open_queue(settings: Settings) -> QueueService:

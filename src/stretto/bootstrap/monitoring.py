@@ -18,6 +18,7 @@ from stretto.contexts.core.bus import EventBus, Publish
 from stretto.contexts.core.events import AlertsChanged
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.database.model import Dialect
 from stretto.contexts.monitoring.adapters.machine import disk_free, memory_bytes
 from stretto.contexts.monitoring.adapters.pages import FilePage, LeftPage, left_pages
 from stretto.contexts.monitoring.adapters.rule_files import read_rules
@@ -77,13 +78,12 @@ def build_monitoring(
     breakers_open: Callable[[], int] = lambda: 0,
     clock: Callable[[], Timestamp] = now,
 ) -> Monitoring:
-    """Counts from now on. A process with the role ``command`` reports when it is closed; others do
-    so every ten seconds, and workers answer Prometheus where the settings say so. ``deliver`` hands
-    over what is in the outbox when ``due`` is set."""
+    """Whoever has it tells it of events. A process with the role ``command`` reports when it is
+    closed; others do so every ten seconds, and workers answer Prometheus where the settings say so.
+    ``deliver`` hands over what is in the outbox when ``due`` is set."""
     due = due or Event()
     page = _page(settings, role)
     collector = MetricsCollector(page, in_child=lambda parent: _child_page(settings, parent))
-    feed = EventFeed(collector)
     service = build_service(settings, database, publish=events.publish, wrote=due.set, clock=clock)
 
     def tell() -> None:
@@ -105,7 +105,6 @@ def build_monitoring(
         removed=lambda: _remove(collector.page),
         observers=_observers(settings, database, collector, role, breakers_open),
     )
-    feed.subscribe(events)
     exporter: Exporter | None = None
     if role != "command":
         reporter.start()
@@ -117,7 +116,7 @@ def build_monitoring(
             )
     return Monitoring(
         collector=collector,
-        events=feed,
+        events=EventFeed(collector),
         cache=CacheFeed(collector),
         gateway=GatewayFeed(collector),
         http=HttpFeed(collector),
@@ -161,10 +160,12 @@ def rules_of(settings: Settings) -> tuple[AlertRule, ...]:
 
 def sample_of_queue(database: Database) -> Sample:
     """The gauges of the queue, by their keys."""
-    from stretto.bootstrap.queueing import clock_of
+    from stretto.contexts.queue.adapters.connections import Clock, MachineClock, ServerClock
     from stretto.contexts.queue.adapters.statistics import SqlQueueStatistics
 
-    statistics = SqlQueueStatistics(database, clock=clock_of(database))
+    on_server = database.dialect is Dialect.POSTGRESQL
+    clock: Clock = ServerClock() if on_server else MachineClock()
+    statistics = SqlQueueStatistics(database, clock=clock)
 
     def sample() -> Mapping[str, float]:
         found = statistics.now()

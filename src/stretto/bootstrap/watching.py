@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
+from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.events import DomainEvent, FileProcessingStarted
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ def ways_of_telling(settings: Settings) -> list[str]:
 
 
 class LaterMonitoring:
-    """Satisfies the observers of the cache and of the gateways, too: what they tell before it is
-    made is not counted, and nothing of it would have been."""
+    """Satisfies the observers of the cache and of the gateways, too.
+
+    In a command it is made on a thread of its own while the work begins; what is told meanwhile
+    waits. What was told before the first file was begun is not counted.
+    """
 
     def __init__(
         self,
@@ -48,10 +52,12 @@ class LaterMonitoring:
         self._due, self._deliver = due, deliver
         self._services: RemoteServices | None = None
         self._made: Monitoring | None = None
+        self._waiting: list[Callable[[Monitoring], None]] | None = None
+        self._maker: Thread | None = None
         self._closed = not settings.metrics
-        self._lock = Lock()
+        self._lock, self._making = Lock(), Lock()
         if settings.metrics:
-            self._unsubscribe = events.subscribe(FileProcessingStarted, self._begun)
+            events.subscribe(DomainEvent, self._heard)
 
     def watch(self, services: RemoteServices) -> None:
         """Their breakers, from now on."""
@@ -59,55 +65,79 @@ class LaterMonitoring:
 
     def start(self, role: str) -> Monitoring | None:
         """The process stays, as a worker or a server: it reports every ten seconds. None when
-        nothing is to be measured."""
+        nothing is to be measured. Raises InvalidOption for alert rules that are wrong."""
         return self._make(role)
 
     def looked_up(self, level: str, size_bytes: int, speech_s: float) -> None:
-        if self._made is not None:
-            self._made.cache.looked_up(level, size_bytes, speech_s)
+        self._tell(lambda made: made.cache.looked_up(level, size_bytes, speech_s))
 
     def troubled(self, level: str) -> None:
-        if self._made is not None:
-            self._made.cache.troubled(level)
+        self._tell(lambda made: made.cache.troubled(level))
 
     def called(self, outcome: str, seconds: float) -> None:
-        if self._made is not None:
-            self._made.gateway.called(outcome, seconds)
+        self._tell(lambda made: made.gateway.called(outcome, seconds))
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         if self._made is not None:
             self._made.http.answered(route, status, seconds)
 
     def retried(self) -> None:
-        if self._made is not None:
-            self._made.gateway.retried()
+        self._tell(lambda made: made.gateway.retried())
 
     def slow_statement(self) -> None:
-        if self._made is not None:
-            self._made.slow_statements.add()
+        self._tell(lambda made: made.slow_statements.add())
 
     def close(self) -> None:
         """What was counted is written down. Never raises."""
-        with self._lock:
+        if self._maker is not None:
+            self._maker.join()
+        with self._making:
             self._closed = True
-            made = self._made
-        if made is not None:
-            made.close()
+        if self._made is not None:
+            self._made.close()
 
-    def _begun(self, event: DomainEvent) -> None:
-        self._unsubscribe()
-        fresh = self._made is None
-        made = self._make("command")
-        if fresh and made is not None:
-            made.events.heard(event)  # it subscribed after this was published
+    def _heard(self, event: DomainEvent) -> None:
+        if isinstance(event, FileProcessingStarted):
+            self._begin()
+        self._tell(lambda made: made.events.heard(event))
+
+    def _tell(self, what: Callable[[Monitoring], None]) -> None:
+        if self._made is None:
+            if self._waiting is None:  # nobody knows yet whether there is anything to measure
+                return
+            with self._lock:
+                if self._made is None:
+                    if self._waiting is not None:
+                        self._waiting.append(what)
+                    return
+        what(self._made)
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._made is not None or self._maker is not None or self._closed:
+                return
+            self._waiting = []
+            self._maker = Thread(target=self._make_behind, name="metrics", daemon=True)
+        self._maker.start()
+
+    def _make_behind(self) -> None:
+        try:
+            self._make("command")
+        except StrettoError as trouble:
+            logger.warning("Nothing is measured. %s", trouble)
+        except Exception:
+            logger.exception("Nothing is measured.")
+        finally:
+            with self._lock:
+                self._waiting = None
 
     def _make(self, role: str) -> Monitoring | None:
-        with self._lock:
+        with self._making:
             if self._closed or self._made is not None:
                 return self._made
             from stretto.bootstrap.monitoring import build_monitoring
 
-            self._made = build_monitoring(
+            made = build_monitoring(
                 self._settings,
                 self._database,
                 self._events,
@@ -116,7 +146,11 @@ class LaterMonitoring:
                 deliver=self._deliver,
                 breakers_open=self._breakers_open,
             )
-        return self._made
+            with self._lock:
+                for what in self._waiting or ():
+                    what(made)
+                self._made = made
+            return made
 
     def _breakers_open(self) -> int:
         return self._services.breakers_open if self._services is not None else 0

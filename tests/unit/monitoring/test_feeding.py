@@ -35,7 +35,7 @@ def collector() -> MetricsCollector:
 
 def heard(collector: MetricsCollector, *those: DomainEvent) -> dict[str, float]:
     bus = EventBus()
-    EventFeed(collector).subscribe(bus)
+    bus.subscribe(DomainEvent, EventFeed(collector).heard)
     for event in those:
         bus.publish(event)
     reading = collector.reading()

@@ -8,7 +8,6 @@ from threading import Lock
 from typing import Any, Final, TypeVar
 
 from stretto.contexts.core import events
-from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.monitoring.collector import Counter, MetricsCollector, Timer
 from stretto.contexts.monitoring.definitions import BY_NAME, size_of
@@ -33,7 +32,7 @@ JOB_EVENTS: Final[dict[type[DomainEvent], str]] = {
 
 
 class EventFeed:
-    """Subscribes to ``bus``; ``heard`` takes one event by hand."""
+    """To be told of every event; those that say nothing in numbers are passed over."""
 
     def __init__(self, collector: MetricsCollector) -> None:
         self._files = _by(collector.counter, "processing.files", "outcome")
@@ -70,10 +69,6 @@ class EventFeed:
             events.JobRetried: self._job_retried,
             events.JobFailed: self._job_failed,
         }
-
-    def subscribe(self, bus: EventBus) -> None:
-        for kind in {*self._handlers, *JOB_EVENTS}:
-            bus.subscribe(kind, self.heard)
 
     def heard(self, event: DomainEvent) -> None:
         kind = type(event)

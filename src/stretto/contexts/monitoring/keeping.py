@@ -23,7 +23,14 @@ from stretto.contexts.monitoring.frames import (
     rolled_up,
     start_of,
 )
-from stretto.contexts.monitoring.model import OTHER, series_key, split_key
+from stretto.contexts.monitoring.model import (
+    OTHER,
+    Metric,
+    MetricName,
+    MetricValue,
+    series_key,
+    split_key,
+)
 from stretto.contexts.monitoring.ports import Frames
 from stretto.contexts.monitoring.reading import Reading, together
 
@@ -57,8 +64,8 @@ class Keeper:
         if tick is None:
             return None
         self._roll_up(end)
-        for event in _recorded(tick.frame, end):
-            self.publish(event)
+        for metric in metrics_of(tick.frame, end):
+            self.publish(_recorded(metric))
         return tick.frame
 
     def _roll_up(self, now: Timestamp) -> None:
@@ -136,9 +143,21 @@ def _losses(processes: Iterable[ProcessReport]) -> Reading:
     return Reading(values)
 
 
-def _recorded(frame: Frame, at: Timestamp) -> list[MetricRecorded]:
+def metrics_of(frame: Frame, at: Timestamp) -> list[Metric]:
+    """What a frame says, one measurement for each series; of a timer how many were recorded."""
     counts = {key: sketch.count for key, sketch in frame.reading.sketches.items()}
-    return [
-        MetricRecorded(at=at, metric_name=split_key(key)[0], series=key, value=value)
-        for key, value in {**frame.reading.values, **counts}.items()
-    ]
+    metrics = []
+    for key, value in {**frame.reading.values, **counts}.items():
+        name, labels = split_key(key)
+        made = MetricValue(at=at, value=value)
+        metrics.append(Metric(name=MetricName(name), labels=labels, value=made))
+    return metrics
+
+
+def _recorded(metric: Metric) -> MetricRecorded:
+    return MetricRecorded(
+        at=metric.value.at,
+        metric_name=metric.name.value,
+        series=metric.series,
+        value=metric.value.value,
+    )

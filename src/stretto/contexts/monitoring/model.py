@@ -106,6 +106,10 @@ class Metric:
     labels: Mapping[str, str]
     value: MetricValue
 
+    @property
+    def series(self) -> str:
+        return series_key(self.name.value, self.labels)
+
 
 def series_key(name: str, labels: Mapping[str, str]) -> str:
     """Example: ``queue.depth{priority=high}``; without labels it is the name."""
