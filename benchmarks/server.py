@@ -33,6 +33,7 @@ from benchmarks.caching_edits import demo
 from benchmarks.queue import Figure, write
 from benchmarks.report import RESULTS
 from stretto.bootstrap import build_database, load_settings
+from stretto.bootstrap.database import Database
 from stretto.bootstrap.queueing import build_queue
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.identifiers import JobId, TranscriptId
@@ -173,7 +174,7 @@ def listeners(size: Size) -> list[Figure]:
             async def writing() -> None:
                 await asyncio.sleep(CONNECTED_S)
                 begun.set()
-                await asyncio.to_thread(_events, queue, job.id, size)
+                await asyncio.to_thread(_events, database, queue, job.id, size)
 
             await asyncio.gather(writing(), *reading, *stalling)
 
@@ -313,7 +314,7 @@ def _until_idle(client: httpx2.Client) -> None:
         time.sleep(0.1)
 
 
-def _events(queue: Any, job_id: JobId, size: Size) -> None:
+def _events(database: Database, queue: Any, job_id: JobId, size: Size) -> None:
     """A job that is worked on quickly, with text in every event."""
     dispatcher = queue.dispatcher
     job = dispatcher.change(
@@ -325,8 +326,7 @@ def _events(queue: Any, job_id: JobId, size: Size) -> None:
     from stretto.bootstrap.text_log import TextLog
     from stretto.contexts.core.transcript import Segment
 
-    log = TextLog(dispatcher.jobs._database)  # the benchmark stands in for a worker
-    text = log.of(job)
+    text = TextLog(database).of(job)
     for number in range(size.events):
         text.heard((Segment(start=number, end=number + 1, text="word " * (size.text_bytes // 5)),))
         text.write()

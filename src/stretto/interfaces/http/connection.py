@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from stretto.interfaces.http.streaming import ABORT, NARROW
 
+AT_ONCE: Final = struct.pack("ii", 1, 0)
 NARROW_BYTES: Final = 32 << 10
 FIRST_REQUEST_S: Final = 30.0
 """So long the head of a first request may take."""
@@ -20,14 +22,14 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._too_late)
+        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._cut)
 
     def handle_events(self) -> None:
         super().handle_events()
         if self.scope is not None:
             self._deadline.cancel()
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
-            extensions[ABORT] = self.transport.abort
+            extensions[ABORT] = self._cut
             extensions[NARROW] = self._narrow
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -41,5 +43,9 @@ class Connection(H11Protocol):
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
 
-    def _too_late(self) -> None:
+    def _cut(self) -> None:
+        """At once: the system too forgets what was not read, and tells the other side."""
+        connected = self.transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
         self.transport.abort()

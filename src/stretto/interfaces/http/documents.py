@@ -38,7 +38,7 @@ def of_job(job: Job) -> Document:
         "file": well_formed(job.file),
         "status": job.status.value,
         "priority": str(job.priority),
-        "progress": dataclasses.asdict(job.progress),
+        "progress": job.progress,
         "attempts": job.attempts,
         "errors": job.errors,
         "crashes": job.crashes,

@@ -23,6 +23,8 @@ LASTED_S: Final = 60.0
 """A worker that lived so long died of something else than its start."""
 
 GRACE_S: Final = 30.0
+NICENESS: Final = 10
+"""Whoever asks comes first: answering takes a millisecond, recognising everything there is."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,10 +99,11 @@ class WorkerProcess:
         if self._closing.is_set():
             self._hang_up()
         while True:
+            closing = self._closing.is_set()
             try:
-                return process.wait(GRACE_S if self._closing.is_set() else 1.0)
+                return process.wait(GRACE_S if closing else 1.0)
             except subprocess.TimeoutExpired:
-                if self._closing.is_set():
+                if closing:
                     process.kill()
 
     def _hang_up(self) -> None:
@@ -116,6 +119,7 @@ def main(concurrency: int) -> None:
     from stretto.bootstrap import build, load_settings
     from stretto.contexts.queue.model import EVERY_QUEUE
 
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which hangs up
     settings = load_settings()
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 import uvicorn
+from anyio import to_thread
 
 from stretto.contexts.core.errors import InvalidOption
 from stretto.interfaces.http.app import create_app
@@ -21,6 +22,13 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 5000
 BACKLOG: Final = 1024
+THREADS: Final = 6
+"""For routes that ask the database: more of them would only take the interpreter from each other
+and from the thread that answers."""
+
+SWITCH_S: Final = 0.0005
+"""How long a thread may keep the interpreter from the one that answers; Python's own 5 ms are a
+long time for a request that takes one."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -48,6 +56,7 @@ def address_of(listening: socket.socket) -> str:
 
 def run(server: Server, listening: socket.socket) -> None:
     """Until SIGTERM or SIGINT: whatever is being answered may end within five seconds."""
+    sys.setswitchinterval(SWITCH_S)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises them once more when it is done
     uvicorn_of(server, ready=lambda: _announce(listening)).run(sockets=[listening])
@@ -89,6 +98,7 @@ class _Uvicorn(uvicorn.Server):
         self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        to_thread.current_default_thread_limiter().total_tokens = THREADS
         await super().startup(sockets=sockets)
         self._watching = asyncio.create_task(asyncio.to_thread(self._watch))
         self._ready()
