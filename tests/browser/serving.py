@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from tests.e2e.program import command, environment
 
-STARTS_S: Final = 60
+LEAVES_S: Final = 60
+OVER_S: Final = 120
 POLL_S: Final = 0.1
 
 
@@ -37,7 +38,7 @@ class Served:
         data = None if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def submitted(self, name: str, recording: bytes, **fields: str) -> str:
@@ -51,18 +52,18 @@ class Served:
         body = b"".join([*parts, head.encode(), recording, f"\r\n--{edge}--\r\n".encode()])
         headers = {"content-type": f"multipart/form-data; boundary={edge}"}
         request = urllib.request.Request(f"{self.url}/api/jobs", body, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return str(json.loads(answer.read())["id"])
 
     def finished(self, job_id: str) -> dict[str, Any]:
         """The job, once it is over."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + OVER_S
         while time.monotonic() < deadline:
             job: dict[str, Any] = self.asked(f"/api/jobs/{job_id}")
             if job["status"] not in {"queued", "processing"}:
                 return job
             time.sleep(POLL_S)
-        raise AssertionError(f"the job {job_id} was not over within a minute")
+        raise AssertionError(f"the job {job_id} was not over within {OVER_S} s")
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=STARTS_S)
+        process.wait(timeout=LEAVES_S)
     finally:
         process.kill()
         if process.stderr is not None:
