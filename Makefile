@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types arch unit chaos bench fmt lock clean
+.PHONY: help run serve test lint types arch unit chaos bench fmt lock clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -17,12 +17,19 @@ $(VENV)/.run: requirements/run.txt pyproject.toml
 	@scripts/install $(PYTHON) $(VENV) requirements/run.txt
 	@touch $@
 
+$(VENV)/.serve: requirements/serve.txt requirements/run.txt pyproject.toml
+	@scripts/install $(PYTHON) $(VENV) requirements/serve.txt
+	@touch $(VENV)/.run $@
+
 $(VENV)/.test: requirements/test.txt pyproject.toml
 	@scripts/install $(PYTHON) $(VENV) requirements/test.txt
-	@touch $(VENV)/.run $@
+	@touch $(VENV)/.run $(VENV)/.serve $@
 
 run: $(VENV)/.run ## Transcribe a recording: the demo, or AUDIO=path
 	@$(BIN)/stretto transcribe --format $(FORMAT) --model $(MODEL) "$(or $(AUDIO),$$($(BIN)/python scripts/demo_recording.py))"
+
+serve: $(VENV)/.serve ## Serve: OpenAI's audio API, the own one, and a page for people
+	@STRETTO_MODEL=$(MODEL) $(BIN)/stretto serve
 
 test: lint types arch unit ## Everything that must hold: lint, types, architecture, tests
 

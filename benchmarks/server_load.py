@@ -102,9 +102,11 @@ async def listen(url: str, job_id: str, listener: Listener) -> None:
                 listener.numbers.append(int(line[4:]))
 
 
-async def stall(url: str, job_id: str, listener: Listener, *, patience_s: float) -> None:
-    """Asks, and never reads. Whether it was cut off is seen by writing: a connection that was cut
-    answers that with an error."""
+async def stall(
+    url: str, job_id: str, listener: Listener, *, begun: asyncio.Event, patience_s: float
+) -> None:
+    """Asks, and never reads. How long it takes until it is cut off counts from the moment in which
+    there was something to read."""
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
     sock = socket.socket()
@@ -113,10 +115,11 @@ async def stall(url: str, job_id: str, listener: Listener, *, patience_s: float)
     await loop.sock_connect(sock, (place.hostname, place.port))
     head = f"GET /api/jobs/{job_id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     await loop.sock_sendall(sock, head.encode())
-    begun = time.monotonic()
     with contextlib.closing(sock):
-        while time.monotonic() - begun < patience_s:
+        await begun.wait()
+        since = time.monotonic()
+        while time.monotonic() - since < patience_s:
             await asyncio.sleep(0.25)
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                listener.cut_after_s = time.monotonic() - begun
+                listener.cut_after_s = time.monotonic() - since
                 return

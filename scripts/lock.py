@@ -1,7 +1,7 @@
 """Writes the lock files: every package of an installation with its version and its hashes.
 
 All parts are resolved together, so that a version is the same in every file; what `run.txt` holds
-is not written again in `test.txt`, which begins with it.
+is not written again in `serve.txt` and `test.txt`, which begin with it.
 """
 
 import subprocess
@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 RUN = ["--extra", "demo", "--group", "build"]
+SERVE = [*RUN, "--extra", "server"]
 EXTRAS = ["base", "celery", "cdn", "notify", "postgres", "redis", "remote", "server"]
 TEST = [
     *RUN,
@@ -38,6 +39,9 @@ def main() -> None:
         everything = Path(folder) / "everything.txt"
         tests = compiled(everything, TEST)
         run = compiled(requirements / "run.txt", RUN, "--constraint", str(everything))
+        serve = compiled(requirements / "serve.txt", SERVE, "--constraint", str(everything))
+    besides = [block for block in serve if block not in run]
+    (requirements / "serve.txt").write_text("-r run.txt\n" + "".join(besides))
     added = [block for block in tests if block not in run]
     (requirements / "test.txt").write_text("-r run.txt\n" + "".join(added))
     sys.stdout.write(f"wrote {len(run)} packages for running, {len(added)} more for the tests\n")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from stretto.bootstrap.database import Database
 from stretto.bootstrap.serving import Serving, build_serving, create_key
 from stretto.contexts.core.access import Scope
 from stretto.contexts.core.identifiers import TranscriptId
@@ -48,6 +49,11 @@ class Site:
     bell: Bell
     stop: Callable[[], None]
     clients: list[httpx2.Client] = field(default_factory=list)
+
+    @property
+    def database(self) -> Database:
+        """Where all of it is kept."""
+        return self.serving.keeper.database
 
     def client(self, key: str = "", **headers: str) -> httpx2.Client:
         if key:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +15,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from stretto.bootstrap.text_log import TextLog
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.transcript import Segment
 from stretto.contexts.queue import transitions
 from stretto.contexts.queue.model import Job, JobProgress
-from stretto.interfaces.http import watching
+from stretto.interfaces.http import streaming, watching
 from tests.serving import Site, begin, finish, site
 
 Event = dict[str, Any]
@@ -200,8 +204,34 @@ def test_a_server_that_stops_lets_those_go_who_follow_and_they_go_on_with_anothe
             assert next(events)[1] == "JobCancelled"
 
 
-@pytest.mark.parametrize("wrong", ["nonsense", "0" * 36, "../jobs", "%00"])
+@pytest.mark.parametrize("wrong", ["nonsense", "0" * 36, "%00", "%2e%2e"])
 def test_an_id_that_is_none_is_no_bug(open_site: Site, wrong: str) -> None:
     client = open_site.client()
     for place in (f"/api/jobs/{wrong}", f"/api/jobs/{wrong}/events", f"/api/transcripts/{wrong}"):
         assert client.get(place).status_code in {404, 422}, place
+
+
+def test_a_listener_who_does_not_read_is_cut_off_and_the_others_hear_everything(
+    open_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "STALLED_S", 0.5)
+    job, place = open_site.job(), httpx2.URL(open_site.url)
+    claimed = begin(open_site, job)
+    with socket.socket() as stalled:
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.connect((place.host, place.port))
+        head = f"GET /api/jobs/{job.id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        stalled.sendall(head.encode())
+        with following(open_site.client(), job) as events:
+            assert [next(events)[1] for _ in range(2)] == ["JobQueued", "JobStarted"]
+            text = Segment(start=0.0, end=1.0, text="word " * 2000)
+            log = TextLog(open_site.database).of(claimed)
+            for count in range(60):
+                log.heard((text,))
+                log.write()
+                assert next(events)[1] == "JobTextHeard", count
+        end = time.monotonic() + 10
+        while not (error := stalled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert error == errno.ECONNRESET

@@ -68,7 +68,7 @@ def test_a_search_says_where_the_words_are(open_site: Site) -> None:
     ((begin, end),) = hit["matches"]
     assert hit["text"][begin:end] == "wisdom"
     assert hit["at"] == pytest.approx(2.0 + 5 * 2.0 / 6, abs=0.01)
-    assert open_site.client().get("/api/search", params={"q": "***"}).status_code == 400
+    assert open_site.client().get("/api/search", params={"q": "***"}).json() == {"hits": []}
 
 
 def test_an_owner_finds_only_their_own_words(keyed_site: Site) -> None:
@@ -213,7 +213,7 @@ def test_what_serves_everybody_is_answered(open_site: Site) -> None:
     assert [level["level"] for level in cache["levels"]] == ["L1", "L3"]
     everything = client.post("/api/cache/invalidate", json={"everything": True})
     assert everything.json() == {"removed": {"L1": 0, "L3": 0}}
-    assert client.post("/api/cache/invalidate", json={}).status_code == 400
+    assert client.post("/api/cache/invalidate", json={}).status_code == 422
 
 
 def test_a_server_without_workers_is_degraded_but_answers(open_site: Site) -> None:

@@ -158,7 +158,7 @@ def test_an_idempotency_key_belongs_to_one_request(open_site: Site) -> None:
     first, again = (client.post("/api/jobs", files=file).json() for _ in range(2))
     assert first["id"] == again["id"]
     other = client.post("/api/jobs", files={"file": ("talk.mp3", b"other bytes")})
-    assert (other.status_code, other.json()["error"]["code"]) == (422, "key_reused")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "key_reused")
 
 
 def test_an_upload_goes_on_where_it_broke_off(open_site: Site) -> None:

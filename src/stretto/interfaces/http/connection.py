@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from stretto.interfaces.http.streaming import ABORT
+from stretto.interfaces.http.streaming import ABORT, NARROW
 
+NARROW_BYTES: Final = 32 << 10
 FIRST_REQUEST_S: Final = 30.0
 """So long the head of a first request may take."""
 
@@ -26,10 +28,18 @@ class Connection(H11Protocol):
             self._deadline.cancel()
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
             extensions[ABORT] = self.transport.abort
+            extensions[NARROW] = self._narrow
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
         super().connection_lost(exc)
+
+    def _narrow(self) -> None:
+        """What is sent and not read is to be little, here and in the system."""
+        self.transport.set_write_buffer_limits(high=NARROW_BYTES)
+        connected = self.transport.get_extra_info("socket")
+        if connected is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)
 
     def _too_late(self) -> None:
         self.transport.abort()

@@ -44,7 +44,7 @@ _RULES: Final[dict[type[core.StrettoError], _Rule]] = {
     core.UnknownAsset: _Rule(404),
     core.UnknownUpload: _Rule(404),
     core.UnknownModel: _Rule(404),
-    core.KeyReused: _Rule(422),
+    core.KeyReused: _Rule(409, retry=False),
     core.JobNotInState: _Rule(409, retry=False),
     core.InvalidRequest: _Rule(400),
     core.UnusableMedia: _Rule(400),

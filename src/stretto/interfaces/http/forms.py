@@ -205,7 +205,7 @@ class _Reader:
         _, parameters = parse_options_header(self._headers.get(b"content-disposition", b""))
         self._name = parameters.get(b"name", b"").decode("utf-8", "replace")
         name = parameters.get(b"filename")
-        self._file_name = None if name is None else name.decode("utf-8", "replace")
+        self._file_name = None if name is None else _unescaped(name.decode("utf-8", "replace"))
         if self._is_file():
             if self._incoming is not None:
                 raise HttpError(400, "Send one file at a time.", code="several_files", param="file")
@@ -233,3 +233,8 @@ class _Reader:
 
     def _ends(self) -> None:
         self._complete = True
+
+
+def _unescaped(name: str) -> str:
+    """As it was before the client wrote it (WHATWG, multipart/form-data encoding algorithm)."""
+    return name.replace("%0A", "\n").replace("%0D", "\r").replace("%22", '"')

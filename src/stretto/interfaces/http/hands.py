@@ -69,7 +69,7 @@ class WorkerProcess:
                 os.write(self._process.stdin.fileno(), b"!")
 
     def close(self) -> None:
-        """Let the worker finish or hand back what it has, and wait for that."""
+        """Let the worker hand back what it has, and wait for that."""
         self._closing.set()
         self._hang_up()
         if self._keeper.is_alive():
@@ -123,12 +123,12 @@ def main(concurrency: int) -> None:
         worker = application.worker(
             concurrency=concurrency, queues=EVERY_QUEUE, stuck=lambda: os._exit(1)
         )
-        signal.signal(signal.SIGTERM, lambda _number, _frame: worker.leave())
+        signal.signal(signal.SIGTERM, lambda _number, _frame: worker.abandon())
 
         def listen() -> None:
             while os.read(0, 4096):
                 worker.dispatcher.bell.ring()
-            worker.leave()
+            worker.abandon()  # what is finished of its jobs is kept, and the next one goes on
 
         threading.Thread(target=listen, name="bell", daemon=True).start()
         worker.register()

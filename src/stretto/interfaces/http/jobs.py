@@ -58,9 +58,10 @@ _FORM: Final[dict[str, Any]] = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
+                    "additionalProperties": False,
                     "required": ["file"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary"},
+                        "file": {"type": "string", "format": "binary", "minLength": 1},
                         "language": {"type": "string", "enum": schemas.CODES},
                         "prompt": {"type": "string", "maxLength": 1024},
                         "priority": {"enum": ["high", "medium", "low"]},
@@ -210,7 +211,7 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/jobs/{job_id}/events", responses=_STREAM, status_code=200, response_class=EventStream)
+@router.get("/jobs/{job_id}/events", responses=_STREAM)
 async def events(
     job_id: schemas.PathId,
     server: ServerOf,

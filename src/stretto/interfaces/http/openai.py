@@ -32,7 +32,7 @@ SINCE: Final = 1_763_942_400
 router = APIRouter(prefix="/v1", tags=["OpenAI's audio API"])
 
 _FIELDS: Final[dict[str, Any]] = {
-    "file": {"type": "string", "format": "binary"},
+    "file": {"type": "string", "format": "binary", "minLength": 1},
     "model": {"type": "string", "examples": ["whisper-1"]},
     "prompt": {"type": "string"},
     "response_format": {"enum": list(FORMATS)},

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from stretto import __version__
 from stretto.contexts.caching.model import Selection
 from stretto.contexts.core.access import EVERY_SCOPE, Caller, Scope
-from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.languages import ENGLISH_NAMES
 from stretto.interfaces.formats import FORMATS
@@ -162,14 +161,14 @@ def cache(server: ServerOf, caller: Admin) -> Response:
 )
 def invalidate(wanted: schemas.Invalidation, server: ServerOf, caller: Admin) -> Response:
     """No process serves what is selected any more."""
-    selection = Selection(
-        source=FileHash(wanted.source) if wanted.source else None,
-        engine=wanted.engine,
-        model=wanted.model,
-        tag=wanted.tag,
-    )
-    if wanted.everything != (selection == Selection()):
-        raise InvalidOption("Say what is to go: source, engine, model, tag, or everything alone.")
+    selection = Selection()
+    if not wanted.everything:
+        selection = Selection(
+            source=FileHash(wanted.source) if wanted.source else None,
+            engine=wanted.engine or "",
+            model=wanted.model or "",
+            tag=wanted.tag or "",
+        )
     result = server.serving.cache.invalidate(selection)
     removed = {str(level): count for level, count in result.removed.items()}
     return answered({"removed": removed})

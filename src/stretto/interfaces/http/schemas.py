@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from stretto.contexts.core.languages import ENGLISH_NAMES
 
@@ -24,6 +25,7 @@ Spoken = Annotated[
 Moment = Annotated[float, Field(description="Unix time in seconds.", examples=[1764036000.25])]
 Seconds = Annotated[float, Field(examples=[44.374])]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
 Status = Literal["queued", "processing", "completed", "failed", "cancelled"]
 Priority = Literal["high", "medium", "low"]
 
@@ -244,12 +246,18 @@ class Health(BaseModel):
 class Invalidation(BaseModel):
     """Which cached answers are to be forgotten."""
 
-    model_config = ConfigDict(extra="forbid")
-    source: Sha256 | None = None
-    engine: str = Field(default="", max_length=64)
-    model: str = Field(default="", max_length=200)
-    tag: str = Field(default="", max_length=64)
-    everything: bool = False
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+    source: Sha256 | SkipJsonSchema[None] = None
+    engine: Word | SkipJsonSchema[None] = None
+    model: Word | SkipJsonSchema[None] = None
+    tag: Word | SkipJsonSchema[None] = None
+    everything: Literal[True] | SkipJsonSchema[None] = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set or not any(self.model_dump().values()):
+            raise ValueError("say what is to go: source, engine, model, tag, or everything")
+        return self
 
 
 class Invalidated(BaseModel):

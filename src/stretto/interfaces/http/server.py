@@ -65,7 +65,7 @@ class Server:
         self, work: FileWork, *, caller: Caller, priority: JobPriority, key: str = ""
     ) -> Job:
         """Raises what QueueService.submit raises. Idempotency keys are each owner's own."""
-        named = f"{caller.owner}:{key}" if key else ""
+        named = f"{caller.owner}:{key}" if key and caller.owner else key
         job = self.serving.queue.submit(work, priority=priority, key=named)
         self.hands.ring()
         return job

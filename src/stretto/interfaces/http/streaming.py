@@ -16,6 +16,9 @@ BEAT: Final = b": still here\n\n"
 ABORT: Final = "stretto.abort"
 """The extension of the scope by which a connection is cut at once; see connection.py."""
 
+NARROW: Final = "stretto.narrow"
+"""The one by which it holds little that is not read yet: it shows soon who does not read."""
+
 
 class EventStream(Response):
     """Sends what ``events`` yields. Whoever does not take it within STALLED_S is cut off; whoever
@@ -45,13 +48,15 @@ class EventStream(Response):
     async def _send_all(self, scope: Scope, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
+        _use(scope, NARROW)
         try:
             async with aclosing(self._events) as events:  # type: ignore[type-var]
                 async for block in events:
                     await _sent_in_time(send, block, more=True)
             await _sent_in_time(send, b"", more=False)
         except TimeoutError:
-            _abort(scope)
+            # Closing in peace would wait until everything was read, which is never.
+            _use(scope, ABORT)
 
 
 async def _sent_in_time(send: Send, block: bytes, *, more: bool) -> None:
@@ -64,8 +69,8 @@ async def _hung_up(receive: Receive) -> None:
         pass
 
 
-def _abort(scope: Scope) -> None:
-    """Closing in peace would wait until everything was read, which is never."""
-    abort: Any = scope.get("extensions", {}).get(ABORT)
-    if abort is not None:
-        abort()
+def _use(scope: Scope, name: str) -> None:
+    """What the connection can do besides, where it is one of ours."""
+    extension: Any = scope.get("extensions", {}).get(name)
+    if extension is not None:
+        extension()

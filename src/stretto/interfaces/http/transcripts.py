@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
@@ -10,13 +11,14 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
 from stretto.bootstrap.listening import peaks_of
-from stretto.contexts.core.errors import UnknownTranscript
+from stretto.contexts.core.errors import InvalidOption, UnknownTranscript
 from stretto.contexts.core.identifiers import FileHash, Language
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.processing.editing import TextEdit
 from stretto.contexts.processing.library import (
     BEGINNING,
     Cursor,
+    SearchHit,
     TranscriptSummary,
     Wanted,
 )
@@ -81,8 +83,11 @@ def search(
     q: Annotated[str, Query(min_length=1, max_length=500)],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """Words in all transcripts: "a phrase" in quotation marks, a begin* with a star."""
-    hits = server.serving.archive.search(q, limit=limit, owner=caller.sees)
+    """Words in all transcripts: "a phrase" in quotation marks, a begin* with a star. Nothing is
+    found by what has no word in it, as on the way to one."""
+    hits: tuple[SearchHit, ...] = ()
+    with suppress(InvalidOption):
+        hits = server.serving.archive.search(q, limit=limit, owner=caller.sees)
     return answered({"hits": [documents.of_hit(hit) for hit in hits]})
 
 
@@ -161,8 +166,6 @@ def export(
         416: {"description": "There is no such part."},
         **schemas.REFUSALS,
     },
-    status_code=200,
-    response_class=FileResponse,
 )
 def audio(transcript_id: schemas.PathId, server: ServerOf, caller: Reader) -> Response:
     """The recording, or the part of it that is asked for with Range."""

@@ -74,9 +74,10 @@ def _headers(*names: str, body: bool = False) -> dict[str, Any]:
     """What tus asks for besides, for the description."""
     schemas_of = {
         "Tus-Resumable": {"type": "string", "enum": [VERSION]},
+        "Upload-Offset": {"type": "integer", "minimum": 0, "maximum": 10**15},
         "Upload-Metadata": {"type": "string", "pattern": "^filename [A-Za-z0-9+/]{4}$"},
     }
-    number = {"type": "integer", "minimum": 0, "maximum": 10**17}
+    number = {"type": "integer", "minimum": 1, "maximum": 10**15}
     parameters = [
         {
             "name": name,
@@ -113,6 +114,7 @@ def abilities(server: ServerOf) -> Response:
     "",
     status_code=201,
     responses={201: {"description": "Begun."}, **_TUS},
+    response_class=Response,
     openapi_extra=_headers("Upload-Length", "Upload-Metadata"),
 )
 async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) -> Response:
@@ -138,6 +140,7 @@ async def begin(request: Request, server: ServerOf, caller: Writer, tus: Tus) ->
 @router.head(
     "/{upload_id}",
     responses={200: {"description": "So far."}, **_TUS},
+    response_class=Response,
     openapi_extra=_headers(),
 )
 def offset(upload_id: schemas.PathId, server: ServerOf, caller: Reader, tus: Tus) -> Response:
@@ -217,16 +220,19 @@ async def _appended(request: Request, server: Server, upload: Upload) -> Upload:
 async def _batches(request: Request, room: int) -> AsyncIterator[bytes]:
     """The body in pieces of about a megabyte. Raises HttpError for more than was announced."""
     batch = bytearray()
-    async for block in body_of(request):
-        room -= len(block)
-        if room < 0:
-            raise HttpError(
-                413, "More comes than was announced.", code="request_too_large", connection="close"
-            )
-        batch += block
-        if len(batch) >= BATCH_BYTES:
+    try:
+        async for block in body_of(request):
+            room -= len(block)
+            if room < 0:
+                raise HttpError(413, "More comes than was announced.", code="request_too_large")
+            batch += block
+            if len(batch) >= BATCH_BYTES:
+                yield bytes(batch)
+                batch.clear()
+    except HttpError:  # the connection broke, or too much came: what is here counts
+        if batch:
             yield bytes(batch)
-            batch.clear()
+        raise
     if batch:
         yield bytes(batch)
 

@@ -126,7 +126,7 @@ class WhisperEngine(WhisperIdentity):
         ):
             raise InvalidOption(
                 f"The model {self._model} knows English only, and nothing of "
-                f"{options.language.english_name if options.language else 'translating'}. "
+                f"{_unknown_to_it(options)}. "
                 "Choose a multilingual one, such as --model base."
             )
         if options.language is not None and not knows(runtime, options.language):
@@ -237,3 +237,10 @@ def _moved(recognition: Recognition, seconds: float) -> Recognition:
             for segment in recognition.segments
         ),
     )
+
+
+def _unknown_to_it(options: TranscriptionOptions) -> str:
+    """What a model of English is asked for besides."""
+    if options.task is Task.TRANSLATE or options.language is None:
+        return "translating"
+    return options.language.english_name
