@@ -21,17 +21,11 @@ OVER_S: Final = 120
 POLL_S: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """A running server; ``url`` has no slash at its end."""
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """What a program asks of a server; ``url`` has no slash at its end."""
 
     url: str
-    home: Path
-    process: subprocess.Popen[str]
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
 
     def asked(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
         """The JSON that the API answers."""
@@ -66,8 +60,19 @@ class Served:
         raise AssertionError(f"the job {job_id} was not over within {OVER_S} s")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served(Api):
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[str]
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
 @contextmanager
-def serving(home: Path, *options: str, **settings: str) -> Iterator[Served]:
+def serving(home: Path, *options: str) -> Iterator[Served]:
     """A server on a free port of the loopback interface, until the block ends."""
     chosen = options if "--port" in options else ("--port", "0", *options)
     process = subprocess.Popen(
@@ -75,13 +80,13 @@ def serving(home: Path, *options: str, **settings: str) -> Iterator[Served]:
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         encoding="utf-8",
-        env={**environment(home), **settings},
+        env=environment(home),
     )
     try:
         assert process.stderr is not None
         announced = re.search(r"http://\S+", process.stderr.readline())
         assert announced is not None, "it did not say where it listens"
-        yield Served(url=announced[0], home=home, process=process)
+        yield Served(url=announced[0], process=process)
     finally:
         stop(process)
 

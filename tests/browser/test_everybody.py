@@ -11,8 +11,8 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.serving import Served, serving
-from tests.e2e.program import stretto
+from tests.browser.serving import Served
+from tests.serving import site
 
 Opened = Callable[..., Page]
 
@@ -131,15 +131,12 @@ def test_the_choice_of_language_and_light_stays(opened: Opened) -> None:
 
 
 def test_a_server_with_keys_asks_for_one(opened: Opened, tmp_path: Path) -> None:
-    made = stretto("keys", "create", "--owner", "anna", home=tmp_path / "home")
-    assert made.code == 0, made.err
-    key = next(word for word in made.out.split() if word.startswith("stretto_"))
-    with serving(tmp_path / "home", "--jobs", "0", STRETTO_SERVE_KEYS="always") as locked:
+    with site(tmp_path / "home", key_needed=True) as locked:
         page = opened("#/library", at=locked.url)
         page.get_by_label("Key", exact=True).fill("stretto_wrong")
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("alert")).to_have_text("The server does not know this key.")
-        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_label("Key", exact=True).fill(locked.key("anna"))
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_text("Your library is empty")).to_be_visible()
         page.reload()
