@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +11,8 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.serving import Served, serving
-from tests.e2e.program import stretto
+from tests.browser.serving import Served
+from tests.serving import site
 
 Opened = Callable[..., Page]
 
@@ -31,7 +31,12 @@ VIEWS: Final = {
 
 FIRST_LOAD_BYTES: Final = 150_000
 INTERACTIVE_S: Final = 1.0
-TRIES: Final = 8  # a busy machine only makes it slower
+LOADED: Final = """() => {
+    const all = (kind) => performance.getEntriesByType(kind);
+    const entries = [...all("navigation"), ...all("resource")];
+    const bytes = entries.reduce((sum, entry) => sum + entry.decodedBodySize, 0);
+    return {bytes, interactive_s: performance.getEntriesByName("interactive")[0].startTime / 1000};
+}"""
 HOSTILE: Final = "<img src=x onerror=hacked=1>'\"><script>hacked=1</script>{{7*7}}.wav"
 
 
@@ -70,22 +75,16 @@ def test_a_phone_never_scrolls_sideways(opened: Opened, transcript: str) -> None
 def test_the_first_load_is_small_quick_and_from_here_alone(opened: Opened, served: Served) -> None:
     page = opened("health")
     asked: list[str] = []
-    sizes: list[int] = []
-    took: list[float] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("response", lambda answer: sizes.append(len(answer.body())))
-    while not took or (min(took) > INTERACTIVE_S and len(took) < TRIES):
-        sizes.clear()
-        began = time.monotonic()
-        page.goto(f"{served.url}/")
-        page.get_by_text("Choose files").wait_for()
-        took.append(time.monotonic() - began)
-        page.wait_for_load_state("networkidle")
-        page.context.clear_cookies()
-        page.goto(f"{served.url}/health")
-    assert min(took) <= INTERACTIVE_S
-    assert 0 < sum(sizes) <= FIRST_LOAD_BYTES
+    page.goto(f"{served.url}/")
+    page.get_by_role("button", name="Record").wait_for()
+    page.wait_for_load_state("networkidle")
+    loaded = page.evaluate(LOADED)
     assert [url for url in asked if not url.startswith(served.url)] == []
+    assert 20_000 < loaded["bytes"] <= FIRST_LOAD_BYTES
+    # Where others compute as well, they have a part of each second.
+    share = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert loaded["interactive_s"] <= INTERACTIVE_S * share
 
 
 def hostile(value: Any) -> Any:
@@ -132,15 +131,12 @@ def test_the_choice_of_language_and_light_stays(opened: Opened) -> None:
 
 
 def test_a_server_with_keys_asks_for_one(opened: Opened, tmp_path: Path) -> None:
-    made = stretto("keys", "create", "--owner", "anna", home=tmp_path / "home")
-    assert made.code == 0, made.err
-    key = next(word for word in made.out.split() if word.startswith("stretto_"))
-    with serving(tmp_path / "home", "--jobs", "0", STRETTO_SERVE_KEYS="always") as locked:
+    with site(tmp_path / "home", key_needed=True) as locked:
         page = opened("#/library", at=locked.url)
-        page.get_by_label("Key").fill("stretto_wrong")
+        page.get_by_label("Key", exact=True).fill("stretto_wrong")
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("alert")).to_have_text("The server does not know this key.")
-        page.get_by_label("Key").fill(key)
+        page.get_by_label("Key", exact=True).fill(locked.key("anna"))
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_text("Your library is empty")).to_be_visible()
         page.reload()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import Served, serving
+from tests.browser.serving import Api, Served
 from tests.mediagen import media, silence
+from tests.serving import site
 
 Opened = Callable[..., Page]
 
@@ -17,9 +18,9 @@ def test_jobs_wait_by_priority_and_can_be_cancelled_and_tried_again(
     opened: Opened, tmp_path: Path
 ) -> None:
     recording = media(silence(1.0))
-    with serving(tmp_path / "home", "--jobs", "0") as idle:
+    with site(tmp_path / "home") as idle:
         for priority in ("low", "high", "medium"):
-            idle.submitted(f"{priority}.wav", recording, priority=priority)
+            Api(url=idle.url).submitted(f"{priority}.wav", recording, priority=priority)
         page = opened("#/queue", at=idle.url)
         expect(page.locator("section h2")).to_have_text(
             [f"Waiting, {name} priority · 1" for name in ("high", "medium", "low")]

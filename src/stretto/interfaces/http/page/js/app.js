@@ -159,6 +159,7 @@ async function start() {
   const session = await get("api/session").catch(() => null);
   if (session?.key_required && !session.authenticated) await unlock();
   await go();
+  performance.mark("interactive");
 }
 
 start();
