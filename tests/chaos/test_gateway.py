@@ -57,7 +57,7 @@ def test_every_recording_is_done_and_hardly_a_call_is_paid_for_twice(
     names = [f"long-{number}" for number in range(JOBS)]
     expected = undisturbed(place, names)
     needed = len(service.entries())
-    with fleet(place, tmp_path, count=3, concurrency=2, lease_s=2) as crew:
+    with fleet(place, tmp_path, count=3, concurrency=2, lease_s=3) as crew:
         jobs = crew.submit(*names)
         crew.start()
         while kills < KILLS and not crew.are_over():

@@ -31,7 +31,7 @@ PARTS_AT_ONCE = 8
 def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path: Path) -> None:
     dice, kills = random.Random(SEED), 0
     names = [f"long-{number}" for number in range(2 * TIMES)]
-    with fleet(place, tmp_path, chunk_s=0.4) as crew:
+    with fleet(place, tmp_path, chunk_s=0.4, lease_s=3) as crew:
         jobs = crew.submit(*names)
         crew.start()
         for _ in range(KILLS):
@@ -52,7 +52,7 @@ def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path
 
 
 def test_all_workers_share_one_long_file(place: Place, tmp_path: Path) -> None:
-    with fleet(place, tmp_path, count=2, concurrency=1, chunk_s=0.5) as crew:
+    with fleet(place, tmp_path, count=2, concurrency=1, chunk_s=0.5, lease_s=10) as crew:
         (job,) = crew.submit("long-1")
         crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
@@ -65,7 +65,7 @@ def test_all_workers_share_one_long_file(place: Place, tmp_path: Path) -> None:
 def test_a_poisoned_chunk_is_a_gap_until_it_is_tried_again(place: Place, tmp_path: Path) -> None:
     name = f"long-{POISON}-9100"
     expected, _ = expected_text(name)
-    with fleet(place, tmp_path) as crew:
+    with fleet(place, tmp_path, lease_s=3) as crew:
         (job,) = crew.submit(name)
         crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)

@@ -213,8 +213,9 @@ class SqlJobs:
         return replace(change, besides=(*change.besides, *brought))
 
     def _parts(self, connection: Connection, parent: JobId, lock: str = "") -> tuple[Job, ...]:
+        """Locked in the order in which their leases are renewed."""
         rows = connection.execute(sql.PARTS + lock, {"id": str(parent)}).fetchall()
-        return tuple(job_of(row) for row in rows)
+        return tuple(sorted(map(job_of, rows), key=lambda part: part.run_at.unix_s))
 
     def _delete_parts(self, connection: Connection, parent: str) -> None:
         rows = connection.execute(sql.DELETE_PARTS, {"id": parent}).fetchall()

@@ -28,7 +28,7 @@ WITH_PARENT: Final = f"""
     WHERE id IN (:id, (SELECT part.parent FROM queue_job AS part WHERE part.id = :id))
     ORDER BY parent IS NOT NULL
 """  # noqa: S608
-PARTS: Final = f"SELECT {_ALL} FROM queue_job WHERE parent = :id ORDER BY run_at, id"  # noqa: S608
+PARTS: Final = f"SELECT {_ALL} FROM queue_job WHERE parent = :id ORDER BY id"  # noqa: S608
 DELETE_PARTS: Final = "DELETE FROM queue_job WHERE parent = :id RETURNING id"
 OF_KEY: Final = f"""
     SELECT {_ALL}, request_digest FROM queue_job WHERE request_key = :key
