@@ -83,6 +83,7 @@ def down(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             [caller.result() for caller in callers]
         client.services.close()
         entries = server.entries()
+    turned_away.sort()
     while_ill = [entry for entry in entries if entry.status != 200]
     attempts = Counter(entry.key for entry in while_ill)
     probes = [entry for entry in while_ill if entry.at > turned_away[0][0] + 1.0]
@@ -174,7 +175,7 @@ def mixed(folder: Path, sizes: Sizes) -> Iterator[Figure]:
     dice = random.Random(5)
     faults = [Fault.REFUSED, Fault.GOAWAY_BELOW, Fault.RESET_IN_BODY, Fault.GOAWAY_AND_CLOSED]
     faults += [Fault.NEVER_ANSWERS, Fault.GOAWAY_ABOVE]
-    planned = {number: dice.choice(faults) for number in range(calls) if dice.random() < 0.1}
+    planned = {number: dice.choice(faults) for number in range(calls) if dice.random() < 0.05}
     happened: dict[str, set[Fault]] = {}
 
     def script(call: Call) -> Reply:
