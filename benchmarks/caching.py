@@ -15,13 +15,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import caching_edits, caching_levels, caching_rush, machine
+from benchmarks import ROOT, caching_edits, caching_levels, caching_rush, machine
 from benchmarks.caching_figures import Figure, Sizes, redis_url
 from benchmarks.report import RESULTS
+from benchmarks.sections import figures_table, rendered
 
 FULL: Final = Sizes(
     calls=20_000, transcripts=300, processes=4, callers=50, invalidations=500, damages=200
 )
+PARTS: Final = "levels,size,damage,stampede,stale,edits"
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
 QUICK: Final = Sizes(calls=300, transcripts=5, processes=2, callers=8, invalidations=10, damages=20)
 
 
@@ -32,15 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for figure in measured(sizes, audio=given.audio, parts=given.parts.split(",")):
         print(figure.line(), flush=True)
         figures.append(figure)
-    target = Path(tempfile.gettempdir()) / "stretto-caching.jsonl"
-    write(figures, target if given.quick else RESULTS.with_name("caching.jsonl"))
+    whole = not given.quick and given.parts == PARTS
+    folder = RESULTS.parent if whole else Path(tempfile.gettempdir())
+    write(figures, folder / ("caching.jsonl" if whole else "stretto-caching.jsonl"))
+    if whole:
+        page = PAGE.read_text(encoding="utf-8")
+        table = figures_table(figure.row() for figure in figures)
+        PAGE.write_text(rendered(page, "caching", table), encoding="utf-8")
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.caching", description=__doc__)
     made.add_argument("--quick", action="store_true", help="small sizes: checks the harness")
     made.add_argument("--audio", type=Path, help="default: the demo, said again and again")
-    made.add_argument("--parts", default="levels,size,damage,stampede,stale,edits")
+    made.add_argument("--parts", default=PARTS, help="some of them; writes no page")
     return made
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import library
+from benchmarks.sections import Row
 from stretto.bootstrap import Database, build_database
 from stretto.bootstrap.caching import Caching, build_caching
 from stretto.contexts.core.bus import EventBus
@@ -49,6 +50,10 @@ class Figure:
 
     def document(self) -> dict[str, Any]:
         return {**asdict(self), "met": self.value <= self.wanted}
+
+    def row(self) -> Row:
+        met = self.value <= self.wanted
+        return (self.what, self.value, self.unit, "≤", self.wanted, met, self.more)
 
     def line(self) -> str:
         met = "met" if self.value <= self.wanted else "NOT MET"

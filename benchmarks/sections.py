@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
+from collections.abc import Iterable, Mapping
+
+from benchmarks import machine
 
 SECTION = re.compile(r"(<!-- measured: ([a-z]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -15,3 +19,20 @@ def rendered(page: str, name: str, body: str) -> str:
         raise ValueError(f"The page needs one section {name}.")
     (match,) = found
     return f"{page[: match.start(3)]}\n{body}\n\n{page[match.end(3) :]}"
+
+
+Row = tuple[str, float, str, str, float, bool, Mapping[str, object]]
+"""What was measured, its value and unit, the sign before what is asked for, that, whether it is
+met, and what else there is to say."""
+
+
+def figures_table(rows: Iterable[Row]) -> str:
+    lines = ["| | measured | asked for | | |", "| --- | ---: | ---: | --- | --- |"]
+    for what, value, unit, sign, wanted, met, more in rows:
+        said = ", ".join(f"{name}: {one}" for name, one in more.items())
+        verdict = "met" if met else "**not met**"
+        cells = (what, f"{value:.4g} {unit}".strip(), f"{sign} {wanted:g} {unit}".strip())
+        lines.append(f"| {' | '.join(cells)} | {verdict} | {said} |")
+    today = datetime.datetime.now(datetime.UTC).date()
+    cpu, cores = machine.describe()["cpu"], machine.describe()["cores"]
+    return "\n".join([*lines, "", f"{cpu}, {cores} cores, {today}."])

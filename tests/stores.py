@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.error import HTTPError
 from xml.etree import ElementTree as ET
 
+import trustme
+
 from stretto.contexts.core.identifiers import Timestamp, TranscriptId
 from stretto.contexts.external.adapters.cdn_s3 import Bucket, S3CDNStore
 from stretto.contexts.external.cdn_model import AssetKind, CDNAsset, Content, Draft
@@ -32,11 +34,13 @@ class S3Server:
     port: int
     log: Path
     checks_keys: bool
+    authority: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self.authority else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def bucket(self, **fields: str) -> Bucket:
         given = {
@@ -91,8 +95,9 @@ def moto_server(folder: Path) -> Generator[S3Server, None, None]:
 
 
 @contextmanager
-def rclone_server(folder: Path) -> Generator[S3Server, None, None]:
-    """Checks signatures, and keeps objects as files in ``folder``."""
+def rclone_server(folder: Path, *, encrypted: bool = False) -> Generator[S3Server, None, None]:
+    """Checks signatures, and keeps objects as files in ``folder``. Encrypted, it has a certificate
+    of nobody known; ``authority`` is the file of who issued it."""
     port, data = _free_port(), folder / "data"
     data.mkdir(parents=True)
     command = [
@@ -105,7 +110,16 @@ def rclone_server(folder: Path) -> Generator[S3Server, None, None]:
         ),
         *("--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--vfs-cache-mode", "off", str(data)),
     ]
-    server = S3Server(command, port, folder / "rclone.log", checks_keys=True)
+    authority = None
+    if encrypted:
+        authority, files = folder / "authority.pem", (folder / "cert.pem", folder / "key.pem")
+        issuer = trustme.CA()
+        issuer.cert_pem.write_to_path(str(authority))
+        issued = issuer.issue_cert("127.0.0.1")
+        files[0].write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+        issued.private_key_pem.write_to_path(str(files[1]))
+        command[3:3] = ["--cert", str(files[0]), "--key", str(files[1])]
+    server = S3Server(command, port, folder / "rclone.log", checks_keys=True, authority=authority)
     with _running(server):
         yield server
 

@@ -224,6 +224,7 @@ class Settings:
     hedge: str = remote.HEDGE
     hedge_model: str = remote.HEDGE_MODEL
     remote_ca_file: str = remote.REMOTE_CA_FILE
+    remote_proxy: str = remote.REMOTE_PROXY
     remote_encoding: str = remote.REMOTE_ENCODING
     remote_body_bytes: int = remote.REMOTE_BODY_BYTES
     remote_call_s: int = remote.REMOTE_CALL_S

@@ -16,6 +16,10 @@ def _is_address(url: str) -> bool:
     return url.startswith(("https://", "http://")) and url.isascii() and " " not in url
 
 
+def _is_proxy(url: str) -> bool:
+    return url.startswith("http://") and url.isascii() and url.isprintable() and " " not in url
+
+
 def _url(default: str, doc: str) -> Any:
     allowed = "an address that begins with https:// (http:// for this machine only)"
     return field(default=default, metadata=about(doc, allowed=allowed, check=_is_address))
@@ -58,6 +62,13 @@ OPENAI_ANSWERS: Final = _one_of(
 )
 REMOTE_CA_FILE: Final = _file(
     "Certificates (PEM) to trust instead of the system's, for a server with its own authority."
+)
+REMOTE_PROXY: Final = text(
+    "The proxy on the way to a service; empty means that of HTTPS_PROXY and NO_PROXY, if there is "
+    "one.",
+    allowed="empty, none, or http://host:port",
+    check=lambda url: url in {"", "none"} or _is_proxy(url),
+    secret=True,
 )
 REMOTE_ENCODING: Final = _one_of(
     ENCODINGS, "How audio is packed for a service: flac has half the bytes of wav."

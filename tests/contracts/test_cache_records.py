@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from stretto.contexts.caching.adapters.processes import mark
 from stretto.contexts.caching.adapters.sql_records import (
     REMEMBERED_S,
     SqlInvalidationRecords,
@@ -110,6 +111,27 @@ def test_a_lease_is_held_by_one_until_it_is_over_or_released(records: Records) -
     assert not leases.take(KEY, "third", seconds=4.0)
     leases.release(KEY, "other")
     assert leases.take(KEY, "third", seconds=4.0)
+
+
+def test_the_lease_of_a_process_that_died_is_over_at_once(database: Database) -> None:
+    clock, dead = FakeClock(), {"boot:1:77:5"}
+    theirs = SqlLeases(database, now=clock, mark=lambda: "boot:1:77:5")
+    ours = SqlLeases(database, now=clock, is_dead=dead.__contains__)
+    assert theirs.take(KEY, "one", seconds=4.0)
+    assert ours.take(KEY, "other", seconds=4.0)
+    assert not theirs.take(KEY, "one", seconds=4.0)
+    theirs.release(KEY, "one")
+    assert not ours.take(KEY, "third", seconds=4.0)
+
+
+def test_the_lease_of_a_process_that_lives_or_runs_elsewhere_is_waited_for(
+    database: Database,
+) -> None:
+    clock = FakeClock()
+    for place, key in (("elsewhere:1:1:1", "a"), ("", "b"), (mark(), "c")):
+        theirs = SqlLeases(database, now=clock, mark=lambda place=place: place)
+        assert theirs.take(a_key(key), "one", seconds=4.0)
+        assert not SqlLeases(database, now=clock).take(a_key(key), "other", seconds=4.0)
 
 
 def test_of_many_who_want_a_lease_at_once_one_gets_it(records: Records) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import ENTRY_OVERHEAD_BYTES, MemoryCacheStore
-from stretto.contexts.caching.adapters.redis import RedisCacheStore, closed
+from stretto.contexts.caching.adapters.redis import RedisCacheStore
+from stretto.contexts.caching.adapters.redis_entry import closed
 from stretto.contexts.caching.adapters.sql import ENTRY_OVERHEAD_BYTES as ROW_OVERHEAD_BYTES
 from stretto.contexts.caching.adapters.sql import IN_ONE_TRANSACTION, SqlCacheStore
 from stretto.contexts.caching.adapters.sql_records import SqlUseRecords

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import wave
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stretto.bootstrap.remote import RemoteServices
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import Cancelled
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
+from stretto.contexts.processing.adapters.remote import RemoteEngine
 from stretto.contexts.processing.model import AudioChunk, CancelToken, Samples
 from stretto.contexts.processing.ports import Engine, ResultCache
+from stretto.settings import Settings
 from tests.fakes.audio import a_chunk, silence, speechlike
+from tests.fakes.backend import backend
+from tests.fakes.backend_script import Reply
 from tests.fakes.engine import MemoryEngine
 from tests.fakes.result_cache import MemoryResultCache
 
@@ -28,10 +34,13 @@ ENGLISH = TranscriptionOptions(language=Language("en"))
 
 @dataclass(frozen=True)
 class Candidate:
-    """An engine under test: how one is made over a cache, and a sound that it hears as speech."""
+    """An engine under test: how one is made over a cache, and a sound that it hears as speech.
+    One that is a service hears a chunk in one go: it keeps no pieces and tells no language before.
+    """
 
     make: Callable[[ResultCache], Engine]
     samples: Samples
+    is_service: bool = False
 
     @property
     def speech(self) -> AudioChunk:
@@ -80,13 +89,59 @@ def recorded(path: Path, seconds: float) -> Samples:
     return np.interp(at, np.arange(len(mono)), mono).astype(np.int16)
 
 
-@pytest.fixture(params=["twin", "native", "ctranslate2"], scope="module")
-def candidate(request: pytest.FixtureRequest) -> Candidate:
-    if request.param == "native":
-        return whisper()
-    if request.param == "ctranslate2":
-        return whisper("int8")
-    return Candidate(make=lambda cache: MemoryEngine(cache=cache), samples=speechlike(8.0))
+@contextmanager
+def service(folder: Path) -> Generator[Candidate, None, None]:
+    """A service over the network that answers with times, asked with nobody between."""
+    with backend(folder, script=lambda call: Reply(body=spoken(call.audio))) as server:
+        settings = Settings(
+            home=folder,
+            openai_url=server.url,
+            remote_ca_file=str(server.authority_file(folder)),
+            remote_encoding="wav",
+        )
+        services = RemoteServices(settings)
+        yield Candidate(
+            make=lambda _: RemoteEngine(services("openai", "")),
+            samples=speechlike(8.0),
+            is_service=True,
+        )
+        services.close()
+
+
+def spoken(wav: bytes) -> bytes:
+    """A verbose answer of one segment with four words over the whole recording."""
+    seconds = (len(wav) - 44) / 2 / SAMPLE_RATE_HZ
+    said = ["every", "sound", "was", "heard"]
+    step_s = seconds / len(said)
+    words = [
+        {"word": word, "start": at * step_s, "end": (at + 1) * step_s}
+        for at, word in enumerate(said)
+    ]
+    segment = {"id": 0, "start": 0.0, "end": seconds, "text": " ".join(said)}
+    answer = {"text": segment["text"], "language": "english", "duration": seconds}
+    return json.dumps({**answer, "segments": [segment], "words": words}).encode()
+
+
+@pytest.fixture(params=["twin", "native", "ctranslate2", "service"], scope="module")
+def candidate(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Candidate]:
+    if request.param == "service":
+        with service(tmp_path_factory.mktemp("service")) as found:
+            yield found
+    elif request.param == "native":
+        yield whisper()
+    elif request.param == "ctranslate2":
+        yield whisper("int8")
+    else:
+        yield Candidate(make=lambda cache: MemoryEngine(cache=cache), samples=speechlike(8.0))
+
+
+@pytest.fixture
+def with_pieces(candidate: Candidate) -> Candidate:
+    if candidate.is_service:
+        pytest.skip("a service answers a chunk in one go")
+    return candidate
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +206,13 @@ def test_what_it_reports_rises_to_the_length_of_the_chunk(candidate, answered: A
     assert reported[-1] == pytest.approx(candidate.speech.duration_s)
 
 
-def test_what_it_kept_is_not_computed_again_and_is_the_same(candidate, answered: Answered) -> None:
+def test_what_it_kept_is_not_computed_again_and_is_the_same(
+    with_pieces, answered: Answered
+) -> None:
     engine, answer, _ = answered
-    again = recognise(engine, candidate.speech)
+    again = recognise(engine, with_pieces.speech)
     assert replace(again, recalled_s=0.0) == answer
-    assert again.recalled_s == candidate.speech.duration_s
+    assert again.recalled_s == with_pieces.speech.duration_s
 
 
 def test_the_same_audio_elsewhere_in_a_file_has_the_same_answer(candidate, answered) -> None:
@@ -191,15 +248,15 @@ def test_a_cancelled_call_is_given_up(candidate) -> None:
         engine.recognise(candidate.speech, ENGLISH, cancel=cancel, report=lambda _: None)
 
 
-def test_a_cancel_in_the_middle_keeps_what_was_finished(candidate) -> None:
+def test_a_cancel_in_the_middle_keeps_what_was_finished(with_pieces) -> None:
     cancel, cache = CancelToken(), MemoryResultCache()
-    engine = candidate.make(cache)
+    engine = with_pieces.make(cache)
 
     def report(done_s: float) -> None:
         if done_s > 0:
             cancel.cancel()
 
-    samples = np.concatenate([candidate.samples] * 6)  # more than one window
+    samples = np.concatenate([with_pieces.samples] * 6)  # more than one window
     half = len(samples) // 2
     chunk = a_chunk(
         samples,
@@ -211,9 +268,9 @@ def test_a_cancel_in_the_middle_keeps_what_was_finished(candidate) -> None:
     assert len(cache) > 0
 
 
-def test_it_names_the_language_and_how_sure_it_is(candidate) -> None:
-    engine = candidate.make(MemoryResultCache())
-    language, probability = engine.detect_language(candidate.speech)
+def test_it_names_the_language_and_how_sure_it_is(with_pieces) -> None:
+    engine = with_pieces.make(MemoryResultCache())
+    language, probability = engine.detect_language(with_pieces.speech)
     assert language == Language("en")
     assert 0.0 < probability <= 1.0
 

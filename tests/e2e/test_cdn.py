@@ -312,6 +312,25 @@ def test_another_recording_is_not_published_for_a_transcript(shell: Shell, tmp_p
     assert shell.json("cdn", "list")["assets"] == []
 
 
+def cdn_line(done: Finished) -> list[str]:
+    (line,) = [line for line in done.out.splitlines() if line.split("\t")[1:2] == ["CDN"]]
+    return line.split("\t")
+
+
+def test_the_doctor_says_whether_the_store_works_with_a_certificate_of_ones_own(
+    tmp_path: Path,
+) -> None:
+    recording = tmp_path / "none.wav"
+    with rclone_server(tmp_path / "store", encrypted=True) as server:
+        settings = settings_of(server)
+        unknown = cdn_line(Shell(tmp_path / "home", recording, settings).run("doctor"))
+        assert unknown[0] == "broken"
+        settings["SSL_CERT_FILE"] = str(server.authority)
+        known = cdn_line(Shell(tmp_path / "home", recording, settings).run("doctor"))
+        assert known[0] == "ok", known
+        assert "read back and deleted" in known[2]
+
+
 def test_help_loads_neither_a_client_nor_a_codec(tmp_path: Path) -> None:
     shown = stretto("cdn", "--help", home=tmp_path, imports=True)
     assert shown.imported.isdisjoint({"obstore", "av", "numpy", "sqlalchemy"})

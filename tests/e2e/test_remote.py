@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.program import Finished, command, environment
+from tests.e2e.recordings import hissing, speech
 from tests.fakes.backend import Backend, backend
 from tests.fakes.backend_script import Reply, in_turn, refused
-from tests.mediagen import recorded_speech
+from tests.mediagen import media, recorded_speech
 
 KEY = "sk-planted-0123456789"
 
@@ -239,3 +240,23 @@ def test_asking_for_help_loads_no_network() -> None:
     assert not {"h2", "h11", "ssl", "asyncio"} & {
         line.rpartition("|")[2].strip() for line in done.stderr.splitlines()
     }
+
+
+def test_three_recordings_never_have_more_on_their_way_than_allowed(
+    office: Office, tmp_path: Path
+) -> None:
+    office.server.script = lambda _: Reply(takes_s=0.5)
+    paths = [tmp_path / f"{seed}.wav" for seed in range(3)]
+    for seed, path in enumerate(paths):
+        path.write_bytes(media(hissing(speech(), seed=seed)))
+    done = office.run(
+        *("transcribe", *paths, "--engine", "openai", "--output", tmp_path / "texts"),
+        STRETTO_REMOTE_CALL_S="8",
+        STRETTO_REMOTE_CONCURRENCY="4",
+        STRETTO_LANGUAGE="en",
+    )
+    assert done.code == 0, done.err
+    entries = office.server.entries()
+    assert len(entries) == len({entry.key for entry in entries}) >= 9
+    assert max(entry.in_flight for entry in entries) <= 4
+    assert office.server.connections == 1

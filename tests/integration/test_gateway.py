@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import threading
 import time
@@ -22,6 +23,7 @@ from stretto.contexts.core.errors import (
     Cancelled,
     EngineFailure,
     EngineUnavailable,
+    StorageFull,
     TransientEngineFailure,
     UnusableAnswer,
 )
@@ -370,9 +372,30 @@ def test_what_is_sent_can_be_decoded_and_is_the_same_sound(encoder: Any, tmp_pat
 
     encoded = encoder.encode(AUDIO.data.cast("B"))
     path = tmp_path / encoded.name
-    path.write_bytes(b"".join(encoded.pieces))
+    path.write_bytes(b"".join(bytes(piece[:]) for piece in encoded.pieces))
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]
         assert (stream.rate, stream.channels) == (SAMPLE_RATE_HZ, 1)
         frames = [frame.to_ndarray().ravel() for frame in container.decode(stream)]
     assert np.array_equal(np.concatenate(frames), AUDIO)
+
+
+def test_without_room_to_pack_a_piece_it_is_said_where_room_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
+    with pytest.raises(StorageFull, match="TMPDIR"):
+        FlacEncoder().encode(AUDIO.data.cast("B"))
+
+
+def test_what_was_packed_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    before = set(Path("/proc/self/fd").iterdir())
+    encoded = FlacEncoder().encode(AUDIO.data.cast("B"))
+    assert list(tmp_path.iterdir()) == []
+    assert len(encoded.pieces[0]) < AUDIO.nbytes
+    del encoded
+    gc.collect()
+    assert set(Path("/proc/self/fd").iterdir()) <= before

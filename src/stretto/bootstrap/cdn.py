@@ -16,7 +16,7 @@ from stretto.contexts.core.errors import InvalidOption, StrettoError
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.external.adapters.cdn_folder import FolderStore, content_of
 from stretto.contexts.external.adapters.cdn_records import SqlAssets
-from stretto.contexts.external.cdn import CDNUploader
+from stretto.contexts.external.cdn import CDNUploader, tried_out
 from stretto.contexts.external.cdn_delivery import CDNDelivery, DeliveryThread
 from stretto.contexts.external.cdn_publishing import CDNPublishing
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
@@ -124,6 +124,22 @@ def build_edge(settings: Settings) -> Shop | None:
             session_token=token,
         )
     )
+
+
+def look_at_cdn(settings: Settings) -> Callable[[], str] | None:
+    """How to find out whether listeners can be given what is published; None when they fetch it
+    from the home folder. It raises a StrettoError that says what is wrong."""
+    if not settings.cdn_url:
+        return None
+
+    def look() -> str:
+        store = build_edge(settings)
+        if store is None:
+            return str(settings.cdn_path)
+        tried_out(store, at=now())
+        return f"{store.name}: something was put there, read back and deleted"
+
+    return look
 
 
 def credentials_of(settings: Settings) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from stretto.contexts.core.errors import EngineUnavailable
 from stretto.settings import Settings, variable_of
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from stretto.contexts.external.transcription import RemoteTranscription
 
 INSTALL: Final = "Install it with: pip install 'stretto[remote]'"
+THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 NEEDS_A_KEY: Final = frozenset({"foundation-models.api.cloud.ru", "api.openai.com"})
 
 
@@ -70,6 +72,22 @@ def key_of(settings: Settings, service: Service) -> str:
             f"that {variable}_FILE names."
         )
     return key
+
+
+def proxies_of(settings: Settings) -> Callable[[str], str]:
+    """Through which proxy a host is reached: that of the settings, or of the environment as other
+    programs read it; empty for none. A server on this machine is behind no proxy."""
+    if settings.remote_proxy == "none":
+        return lambda _: ""
+    proxies = {"https": settings.remote_proxy} if settings.remote_proxy else {}
+    proxies = proxies or getproxies_environment()
+    url = proxies.get("https", proxies.get("all", ""))
+
+    def proxy_for(host: str) -> str:
+        passed_by = host in THIS_MACHINE or proxy_bypass_environment(host)
+        return "" if passed_by else url
+
+    return proxy_for
 
 
 def _read_key(path: Path) -> str:
@@ -130,7 +148,7 @@ class RemoteServices:
 
         endpoint = APIEndpoint(service.url)
         self._transport = self._transport or ConnectionPoolManager(
-            authority=str(settings.remote_ca_file)
+            authority=str(settings.remote_ca_file), proxy_for=proxies_of(settings)
         )
         store = self._pace_store(service, key)
         self._gateways[name] = _gateway(settings, service, self._transport, store, self._observer)

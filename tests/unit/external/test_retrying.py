@@ -114,6 +114,21 @@ def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() 
     assert all(breaker.admits() for _ in range(20))
 
 
+def test_calls_that_fail_together_are_one_failure() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock=lambda: clock.unix_s)
+    for _ in range(4):
+        began = clock.unix_s
+        clock.advance(1.0)
+        for _ in range(8):
+            assert breaker.admits()
+            breaker.failed(began=began)
+        clock.advance(0.1)
+    assert not breaker.open
+    breaker.failed(began=clock.unix_s)
+    assert breaker.open
+
+
 def test_a_success_in_between_keeps_the_breaker_closed() -> None:
     breaker = CircuitBreaker(clock=lambda: 0.0)
     for _ in range(20):

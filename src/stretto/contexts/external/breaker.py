@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from threading import Lock
 from typing import Final
@@ -11,8 +12,9 @@ SECONDS_OPEN: Final = 5.0
 
 
 class CircuitBreaker:
-    """Opens after five failures in a row; then one call every five seconds is let through to see
-    (the probe), and the first that succeeds closes it (Nygard, Release It!, 2007)."""
+    """Opens after five failures in a row, each begun after the one before; then one call every five
+    seconds is let through to see (the probe), and the first that succeeds closes it (Nygard,
+    Release It!, 2007)."""
 
     def __init__(
         self,
@@ -25,6 +27,7 @@ class CircuitBreaker:
         self._most = failures
         self._seconds_open = seconds_open
         self._failures = 0
+        self._failed_at = -math.inf
         self._opened_at: float | None = None
         self._probing = False
         self._lock = Lock()
@@ -47,9 +50,14 @@ class CircuitBreaker:
         with self._lock:
             self._failures, self._opened_at, self._probing = 0, None, False
 
-    def failed(self) -> None:
+    def failed(self, *, began: float | None = None) -> None:
+        """``began`` is when the call was sent. Calls that were all on their way when one failed are
+        one failure: a connection that breaks with eight of them is no service in trouble."""
         with self._lock:
+            if began is not None and began < self._failed_at:
+                return
             self._failures += 1
+            self._failed_at = self._clock()
             self._probing = False
             if self._opened_at is not None or self._failures >= self._most:
                 self._opened_at = self._clock()

@@ -142,21 +142,7 @@ class CDNUploader:
     def try_out(self) -> None:
         """Put something small where listeners fetch from, read it back and delete it. Raises
         CDNUnavailable, CDNRefused, StorageFull, AssetDamaged."""
-        store = self.edge or self.origin
-        draft = Draft(
-            kind=AssetKind.TXT,
-            content=Content.of_bytes(b"Stretto tries this store out.\n"),
-            suffix=".txt",
-            content_type="text/plain",
-            name="trial",
-        )
-        asset = draft.asset(TranscriptId.new(), at=self.clock())
-        store.put(asset, draft.content, sent=lambda _: None)
-        try:
-            if not _is_sound(asset, store):
-                raise AssetDamaged
-        finally:
-            store.delete(asset.key)
+        tried_out(self.edge or self.origin, at=self.clock())
 
     def move(self) -> int:
         """What lies in another store than that of the settings is to be sent to it. Returns how
@@ -188,6 +174,24 @@ class CDNUploader:
             self.work.reopen(store=self.edge.name, key=asset.key)
             return "the store lost it; it is sent again"
         return ""
+
+
+def tried_out(store: Shop, *, at: Timestamp) -> None:
+    """As ``CDNUploader.try_out``, for a store by itself."""
+    draft = Draft(
+        kind=AssetKind.TXT,
+        content=Content.of_bytes(b"Stretto tries this store out.\n"),
+        suffix=".txt",
+        content_type="text/plain",
+        name="trial",
+    )
+    asset = draft.asset(TranscriptId.new(), at=at)
+    store.put(asset, draft.content, sent=lambda _: None)
+    try:
+        if not _is_sound(asset, store):
+            raise AssetDamaged
+    finally:
+        store.delete(asset.key)
 
 
 def _is_sound(asset: CDNAsset, store: Shop) -> bool:

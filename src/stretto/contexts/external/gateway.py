@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 from stretto.contexts.core.errors import (
@@ -133,15 +134,17 @@ class Gateway:
         tenant: str,
     ) -> Answer | _Trouble:
         """The breaker hears in every case how it went, or that nothing was learned."""
-        learn = self.breaker.abandoned
+        learn: Callable[[], None] = self.breaker.abandoned
         try:
             permit = self.limits.enter(audio_s=audio_s, tenant=tenant, until=until, cancel=cancel)
+            began = self.clock()
             try:
                 result = self._ask(request, read, until, cancel, permit)
             finally:
                 self.limits.leave(permit)
             bad = isinstance(result, _Trouble) and result.of_service
-            learn = self.breaker.failed if bad else self.breaker.succeeded
+            failed = partial(self.breaker.failed, began=began)
+            learn = failed if bad else self.breaker.succeeded
         except TurnPassed:
             error = TransientEngineFailure(
                 f"{self.name} allows so few calls that this piece had no turn in "

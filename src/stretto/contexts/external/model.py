@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from stretto.contexts.core.errors import InvalidOption
 
-Piece = bytes | memoryview
-"""A part of a body; a body is a tuple of them, so that it can be sent again without a copy."""
+
+class Piece(Protocol):
+    """A part of a body; a body is a tuple of them, so that it can be sent again without a copy.
+    What lies elsewhere than in memory is read when it is its turn."""
+
+    def __len__(self) -> int:
+        """Bytes."""
+
+    def __getitem__(self, part: slice, /) -> bytes | memoryview: ...
+
 
 MEBIBYTE: Final = 2**20
 

@@ -21,14 +21,23 @@ RECENT_STARTS: Final = 40
 PERMIT_S: Final = 900.0
 """A permit that nobody gave back, because its process died, is taken away after so long."""
 
-DECREASE: Final = 0.85
+DECREASE: Final = 0.8
 """The pace that is tried after a refusal, as a share of the one that was refused."""
 
-CALLS_TO_RETURN: Final = 75.0
-GROWTH_S: Final = 4.0
+FALLEN: Final = 0.86
+FALL: Final = 0.5
+"""A refusal below such a share of the pace refused before says that the limit has fallen; half of
+what was just tried is tried then."""
+
+SOONEST_RETURN_S: Final = 8.0
+CALLS_BEFORE_RETURN: Final = 10.0
+CALLS_BEFORE_LATEST_RETURN: Final = 75.0
+GROWTH_S: Final = 3.0
 """Where the refused pace is exceeded and nothing happens, it grows by e in so many seconds."""
 
 SLOWEST_PER_S: Final = 1 / 60
+MET_AGAIN: Final = 1.5
+"""A refusal at a pace up to so many times the one refused before is the same limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +62,14 @@ class Start:
 class Pace:
     """``starts`` are those of the last minute, oldest first; ``permits`` the calls being made, each
     with the moment at which it counts as forgotten. ``ceiling_per_s`` is the pace that was refused
-    at ``learned_at``, 0 for none; ``at_once`` the learned concurrency, 0 for none.
+    at ``learned_at``, 0 for none, and ``return_s`` the time after which it is tried again;
+    ``at_once`` is the learned concurrency, 0 for none.
     """
 
     starts: tuple[Start, ...] = ()
     permits: tuple[tuple[str, float], ...] = ()
     ceiling_per_s: float = 0.0
+    return_s: float = 0.0
     at_once: float = 0.0
     closed_until: float = 0.0
     learned_at: float = 0.0
@@ -97,15 +108,14 @@ def given_back(pace: Pace, permit: str) -> Pace:
 def pace_per_s(pace: Pace, now: float) -> float:
     """The learned pace: a straight line from below the refused one up to it, and fast beyond it.
 
-    After CUBIC (Ha, Rhee, Xu 2008): near to what was refused it is asked for carefully, so that a
-    refusal comes once in about seventy calls; where the limit was lifted, it is soon found.
+    After CUBIC (Ha, Rhee, Xu 2008): near to what was refused it is asked for carefully; where the
+    limit was lifted, it is soon found.
     """
     ceiling = pace.ceiling_per_s
-    return_s = min(WINDOW_S, max(5.0, min(CALLS_TO_RETURN / ceiling, 8.0), 10 / ceiling))
     since_s = now - pace.learned_at
-    if since_s <= return_s:
-        return ceiling * (DECREASE + (1 - DECREASE) * since_s / return_s)
-    return ceiling * math.exp(min((since_s - return_s) / GROWTH_S, 50.0))
+    if since_s <= pace.return_s:
+        return ceiling * (1 - (1 - DECREASE) * (1 - since_s / pace.return_s) ** 3)
+    return ceiling * math.exp(min((since_s - pace.return_s) / GROWTH_S, 50.0))
 
 
 def refused(pace: Pace, limit: RateLimit, *, asked_at: float, closed_s: float, now: float) -> Pace:
@@ -119,14 +129,28 @@ def refused(pace: Pace, limit: RateLimit, *, asked_at: float, closed_s: float, n
         return closed
     recent = [s for s in pace.starts if s.at > now - RECENT_S][-RECENT_STARTS:]
     per_s = len(recent) / max(1.0, now - recent[0].at) if recent else SLOWEST_PER_S
+    fell = False
     if pace.ceiling_per_s:
-        per_s = min(per_s, pace_per_s(pace, now))
+        tried_per_s = pace_per_s(pace, now)
+        fell = tried_per_s < FALLEN * pace.ceiling_per_s
+        per_s = min(per_s, tried_per_s * (FALL if fell else 1.0))
+    per_s = max(SLOWEST_PER_S, per_s)
     return replace(
         closed,
-        ceiling_per_s=max(SLOWEST_PER_S, per_s),
+        ceiling_per_s=per_s,
+        return_s=_return_s(per_s, pace if not fell else Pace()),
         at_once=max(1.0, _at_once(pace, limit) / 2),
         learned_at=now,
     )
+
+
+def _return_s(per_s: float, before: Pace) -> float:
+    """A limit that is met again where it was is tried half as often each time, until one call in
+    about seventy is refused; one that has moved is tried soon, because it may move back."""
+    soonest_s = max(SOONEST_RETURN_S, CALLS_BEFORE_RETURN / per_s)
+    latest_s = min(WINDOW_S, max(soonest_s, CALLS_BEFORE_LATEST_RETURN / per_s))
+    met_again = before.ceiling_per_s and per_s <= MET_AGAIN * before.ceiling_per_s
+    return min(latest_s, max(soonest_s, 2 * before.return_s if met_again else 0.0))
 
 
 def succeeded(pace: Pace, limit: RateLimit) -> Pace:

@@ -118,9 +118,10 @@ class SpeechService(Protocol):
         audio: AudioHash,
         speech: Sequence[Span],
         cancel: CancelToken,
+        tenant: str,
     ) -> Recognition:
         """``samples`` are 16-bit, 16 kHz, one channel; ``audio`` is their hash, ``speech`` lies in
-        them.
+        them. Where calls have to wait, those of different ``tenant`` take turns.
 
         Raises Cancelled, EngineUnavailable when the service lets nobody in, and EngineFailure.
         """

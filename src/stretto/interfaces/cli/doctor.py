@@ -28,6 +28,7 @@ def run_doctor(
     as_json: bool,
     service: Callable[[], str] | None = None,
     broker: Callable[[], str] | None = None,
+    cdn: Callable[[], str] | None = None,
 ) -> int:
     """Print what works. Returns the exit code: 0 when recordings can be transcribed, else 1."""
     checks = (
@@ -35,6 +36,7 @@ def run_doctor(
         *([guarded("service", lambda: check_service(service))] if service else ()),
         guarded("database", lambda: check_database(database)),
         *([guarded("broker", lambda: check_broker(broker))] if broker else ()),
+        *([guarded("CDN", lambda: check_cdn(cdn))] if cdn else ()),
         *(
             guarded(f"cache {name}", partial(check_level, name, look))
             for name, look in cache.items()
@@ -101,6 +103,17 @@ def check_broker(look: Callable[[], str]) -> Check:
             found=error.message,
             advice=advice,
             needed=False,
+        )
+
+
+def check_cdn(look: Callable[[], str]) -> Check:
+    """``look`` tries the store out where listeners fetch from; what cannot go there waits."""
+    try:
+        return Check(name="CDN", state=CheckState.OK, found=look(), needed=False)
+    except StrettoError as error:
+        advice = "What is published waits until it can be sent. See docs/howto/cdn.md."
+        return Check(
+            name="CDN", state=CheckState.BROKEN, found=error.message, advice=advice, needed=False
         )
 
 

@@ -158,6 +158,7 @@ def doctor(as_json: Json = False) -> None:
     from stretto.bootstrap import build_model_library, load_settings, look_at_database
     from stretto.bootstrap.broker import look_at_broker
     from stretto.bootstrap.caching import look_at_cache
+    from stretto.bootstrap.cdn import look_at_cdn
     from stretto.bootstrap.remote import look_at_service
     from stretto.interfaces.cli.doctor import run_doctor
 
@@ -175,6 +176,7 @@ def doctor(as_json: Json = False) -> None:
         cache=cache,
         service=service,
         broker=look_at_broker(settings),
+        cdn=look_at_cdn(settings),
         as_json=as_json,
     )
     raise typer.Exit(code)

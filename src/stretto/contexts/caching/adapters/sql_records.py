@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from stretto.contexts.caching.adapters.connections import Connection, Database
+from stretto.contexts.caching.adapters.processes import is_dead, mark
 from stretto.contexts.caching.model import CacheKey, CacheLevel, Invalidation, Selection, Use
 from stretto.contexts.core.identifiers import FileHash, Timestamp
 
@@ -102,29 +103,51 @@ class SqlUseRecords:
 
 
 class SqlLeases:
-    """Leases as rows. Clocks that differ can make two hold one: an answer is computed twice."""
+    """Leases as rows. Clocks that differ can make two hold one: an answer is computed twice.
 
-    def __init__(self, database: Database, *, now: Callable[[], Timestamp]) -> None:
+    A holder is written with the ``mark`` of its process. A lease whose process ``is_dead`` is over
+    at once: whoever starts the program again after a crash does not wait for it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now: Callable[[], Timestamp],
+        mark: Callable[[], str] = mark,
+        is_dead: Callable[[str], bool] = is_dead,
+    ) -> None:
         self._database = database
         self._now = now
+        self._mark = mark
+        self._is_dead = is_dead
         self._swept = False
 
     def take(self, key: CacheKey, holder: str, *, seconds: float) -> bool:
         now_s = self._now().unix_s
-        row = {"key": key.value, "holder": holder, "now": now_s, "until": now_s + seconds}
+        row: dict[str, object] = {"key": key.value, "holder": self._signed(holder)}
+        row |= {"now": now_s, "until": now_s + seconds, "dead": ""}
 
         def taken(connection: Connection) -> bool:
             if not self._swept:
                 connection.execute(_SWEEP, {"before": now_s - ABANDONED_S})
-            return bool(connection.execute(_TAKE, row).rowcount == 1)
+            if connection.execute(_TAKE, row).rowcount == 1:
+                return True
+            (other,) = connection.execute(_HOLDER, row).fetchone() or ("",)
+            if not self._is_dead(other.partition(" ")[0]):
+                return False
+            return bool(connection.execute(_TAKE, {**row, "dead": other}).rowcount == 1)
 
         mine = self._database.transact(taken)
         self._swept = True
         return mine
 
     def release(self, key: CacheKey, holder: str) -> None:
-        which = {"key": key.value, "holder": holder}
+        which = {"key": key.value, "holder": self._signed(holder)}
         self._database.transact(lambda c: c.execute(_RELEASE, which))
+
+    def _signed(self, holder: str) -> str:
+        return f"{self._mark()} {holder}"
 
 
 _NEWEST: Final = "SELECT identity, invalidations FROM cache_state"
@@ -152,6 +175,7 @@ _SWEEP: Final = "DELETE FROM cache_lease WHERE until < :before"
 _TAKE: Final = """
     INSERT INTO cache_lease (key, holder, until) VALUES (:key, :holder, :until)
     ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, until = excluded.until
-    WHERE cache_lease.until <= :now OR cache_lease.holder = excluded.holder
+    WHERE cache_lease.until <= :now OR cache_lease.holder IN (excluded.holder, :dead)
 """
+_HOLDER: Final = "SELECT holder FROM cache_lease WHERE key = :key"
 _RELEASE: Final = "DELETE FROM cache_lease WHERE key = :key AND holder = :holder"

@@ -2,73 +2,70 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from typing import Final
+import tempfile
+import weakref
+from typing import IO, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from stretto.contexts.core.audio import BYTES_PER_SAMPLE, BYTES_PER_SECOND, SAMPLE_RATE_HZ
+from stretto.contexts.core.errors import StorageFull
 from stretto.contexts.external.ports import Encoded
 
 SAMPLES_AT_A_TIME: Final = 16_384
-PIECE_BYTES: Final = 2**20
 
 
 class FlacEncoder:
-    """Half the bytes of WAV, and nothing is lost."""
+    """Half the bytes of WAV, and nothing is lost. They wait in a file without a name, so that the
+    chunks on their way take no memory besides their samples."""
 
     def encode(self, samples: memoryview) -> Encoded:
-        import av
-
-        signal = np.frombuffer(samples, dtype="<i2")
-        file = _Pieces()
-        with av.open(file, "w", format="flac") as container:
-            stream = container.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono")
-            stream.options = {"compression_level": "5"}
-            for at in range(0, len(signal), SAMPLES_AT_A_TIME):
-                piece = signal[at : at + SAMPLES_AT_A_TIME].reshape(1, -1)
-                frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
-                frame.sample_rate = SAMPLE_RATE_HZ
-                frame.pts = at
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        return Encoded(
-            pieces=tuple(memoryview(piece) for piece in file.pieces),
-            name="audio.flac",
-            media_type="audio/flac",
-        )
+        try:
+            with tempfile.TemporaryFile(prefix="stretto-") as file:
+                _write_flac(file, np.frombuffer(samples, dtype="<i2"))
+                file.flush()
+                piece = PieceInFile(file.fileno())
+        except OSError as cause:
+            raise StorageFull(
+                f"A piece cannot be packed in {tempfile.gettempdir()}: {cause.strerror or cause}. "
+                "Make room there, or name another folder in TMPDIR."
+            ) from cause
+        return Encoded(pieces=(piece,), name="audio.flac", media_type="audio/flac")
 
 
-class _Pieces:
-    """A file in memory that grows without being copied. The only place that is written again is
-    the beginning, where FLAC says in the end how long it is."""
+def _write_flac(file: IO[bytes], signal: npt.NDArray[np.int16]) -> None:
+    import av
 
-    def __init__(self) -> None:
-        self.pieces: list[bytearray] = []
-        self._at = self._size = 0
+    with av.open(file, "w", format="flac") as container:
+        stream = container.add_stream("flac", rate=SAMPLE_RATE_HZ, layout="mono")
+        stream.options = {"compression_level": "5"}
+        for at in range(0, len(signal), SAMPLES_AT_A_TIME):
+            piece = signal[at : at + SAMPLES_AT_A_TIME].reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE_HZ
+            frame.pts = at
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
 
-    def write(self, data: bytes) -> int:
-        if self._at < self._size:
-            self._write_again(data)
-        else:
-            if not self.pieces or len(self.pieces[-1]) >= PIECE_BYTES:
-                self.pieces.append(bytearray())
-            self.pieces[-1] += data
-            self._size += len(data)
-        self._at += len(data)
-        return len(data)
 
-    def _write_again(self, data: bytes) -> None:
-        if self._at + len(data) > len(self.pieces[0]):
-            raise OSError("only the beginning can be written again")
-        self.pieces[0][self._at : self._at + len(data)] = data
+class PieceInFile:
+    """Satisfies Piece: what is in an open file, which is closed when nobody holds the piece any
+    more. ``descriptor`` stays the caller's."""
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + {0: 0, 1: self._at, 2: self._size}[whence]
-        return self._at
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        weakref.finalize(self, os.close, self._descriptor)
+        self._size = os.fstat(self._descriptor).st_size
 
-    def tell(self) -> int:
-        return self._at
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        start, stop, _ = part.indices(self._size)
+        return os.pread(self._descriptor, max(0, stop - start), start)
 
 
 class WavEncoder:

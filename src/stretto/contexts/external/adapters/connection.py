@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from stretto.contexts.external.adapters.counting import Counts
 from stretto.contexts.external.adapters.http1 import Http1Connection
 from stretto.contexts.external.adapters.http2 import Http2Connection
+from stretto.contexts.external.adapters.tunnel import Proxy, tunnelled
 from stretto.contexts.external.model import (
     APIEndpoint,
     APIRequest,
@@ -69,18 +70,13 @@ async def opened(
     timeout_s: float,
     counts: Counts,
     changed: Callable[[], None],
+    proxy: Proxy | None = None,
 ) -> APIConnection:
     """Raises CallFailed. ``changed`` is told when the connection takes more requests, or none."""
     greeting = _Greeting(counts, changed)
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.get_running_loop().create_connection(
-                lambda: greeting,
-                endpoint.host,
-                endpoint.port,
-                happy_eyeballs_delay=0.25,
-                ssl=tls if endpoint.encrypted else None,
-            )
+            await _connect(greeting, endpoint, tls if endpoint.encrypted else None, proxy)
             connection = greeting.connection
             assert connection is not None
             await connection.ready.wait()  # the service says how much it takes at once
@@ -89,6 +85,9 @@ async def opened(
         if greeting.connection is not None:
             greeting.connection.abort()
         raise _unreachable(endpoint, f"no connection within {timeout_s:.0f} s") from cause
+    except CallFailed:
+        counts.add("failed")
+        raise
     except asyncio.CancelledError:
         if greeting.connection is not None:
             greeting.connection.abort()
@@ -111,6 +110,27 @@ async def opened(
     return connection
 
 
+async def _connect(
+    greeting: _Greeting, endpoint: APIEndpoint, tls: ssl.SSLContext | None, proxy: Proxy | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    if proxy is None:
+        await loop.create_connection(
+            lambda: greeting, endpoint.host, endpoint.port, happy_eyeballs_delay=0.25, ssl=tls
+        )
+        return
+    bare = await tunnelled(proxy, endpoint)
+    if tls is None:
+        raise _unreachable(endpoint, "only what is encrypted goes through a proxy")
+    try:
+        secure = await loop.start_tls(bare, greeting, tls, server_hostname=endpoint.host)
+    except BaseException:
+        bare.abort()
+        raise
+    assert secure is not None
+    greeting.connection_made(secure)
+
+
 def _unreachable(endpoint: APIEndpoint, why: str) -> CallFailed:
     return CallFailed(
         f"{endpoint.host}:{endpoint.port} cannot be reached: {why}",
@@ -126,6 +146,11 @@ class _Greeting(asyncio.Protocol):
         self._counts = counts
         self._changed = changed
         self.connection: APIConnection | None = None
+        self._early = b""
+
+    def data_received(self, data: bytes) -> None:
+        """What comes through a tunnel before it is known who is to read it."""
+        self._early += data
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -138,3 +163,5 @@ class _Greeting(asyncio.Protocol):
         transport.set_protocol(connection)
         connection.connection_made(transport)
         self.connection = connection
+        if self._early:
+            connection.data_received(self._early)

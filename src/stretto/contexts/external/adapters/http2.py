@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import h2.config
@@ -22,6 +21,7 @@ import h2.exceptions
 import h2.settings
 
 from stretto.contexts.external.adapters.counting import Counts
+from stretto.contexts.external.adapters.http2_stream import Frames, Stream, last_stream_of
 from stretto.contexts.external.model import (
     APIRequest,
     APIResponse,
@@ -31,30 +31,12 @@ from stretto.contexts.external.model import (
     Timeouts,
 )
 
-LONGEST_ANSWER_BYTES: Final = 16 * 2**20
-"""The transcript of a chunk has some ten kilobytes; with word times some hundred."""
-
 STREAMS_BEFORE_SETTINGS: Final = 100
-FRAME_HEAD_BYTES: Final = 9
-GOAWAY: Final = 7
 PING: Final = b"stretto!"
-LARGEST_STREAM: Final = 2**31 - 1
 
 _CONFIG: Final = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
 _CODES: Final = h2.settings.SettingCodes
 _STREAM_HEADERS: Final = frozenset({"connection", "host", "transfer-encoding", "keep-alive"})
-
-
-@dataclass(slots=True, eq=False)
-class _Stream:
-    """One request on its way. ``moved_at`` is when anything last happened to it."""
-
-    done: asyncio.Future[APIResponse]
-    phase: Phase = Phase.SENDING
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytearray = field(default_factory=bytearray)
-    moved_at: float = field(default_factory=time.monotonic)
 
 
 class Http2Connection(asyncio.Protocol):
@@ -66,8 +48,8 @@ class Http2Connection(asyncio.Protocol):
         self._counts = counts
         self._changed = changed
         self._h2 = h2.connection.H2Connection(_CONFIG)
-        self._streams: dict[int, _Stream] = {}
-        self._frames = bytearray()
+        self._streams: dict[int, Stream] = {}
+        self._frames = Frames()
         self._moved = asyncio.Event()
         self._paused = False
         self._lost: str | None = None
@@ -94,7 +76,7 @@ class Http2Connection(asyncio.Protocol):
         self.in_use += 1
         upload = asyncio.create_task(self._upload(number, stream, request.body))
         try:
-            return await self._answer(stream, timeouts)
+            return await stream.answer(timeouts)
         finally:
             upload.cancel()
             self.in_use -= 1
@@ -124,7 +106,7 @@ class Http2Connection(asyncio.Protocol):
             self._fail(f"the service has not answered a ping for {quiet_s:.0f} s")
             self.abort()
 
-    def _begin(self, request: APIRequest) -> tuple[int, _Stream]:
+    def _begin(self, request: APIRequest) -> tuple[int, Stream]:
         """Sends the head of a request; its stream is known from then on."""
         headers = [
             (":method", request.method),
@@ -143,61 +125,47 @@ class Http2Connection(asyncio.Protocol):
             raise CallFailed(
                 "The connection takes no more requests.", phase=Phase.SENDING, unseen=True
             ) from cause
-        stream = _Stream(asyncio.get_running_loop().create_future())
+        stream = Stream(asyncio.get_running_loop().create_future())
         self._streams[number] = stream
         self._flush()
         return number, stream
 
-    async def _upload(self, number: int, stream: _Stream, body: tuple[Piece, ...]) -> None:
+    async def _upload(self, number: int, stream: Stream, body: tuple[Piece, ...]) -> None:
         try:
             for piece in body:
-                view = memoryview(piece)
-                while view:
-                    sent = await self._send_some(number, stream, view)
-                    view = view[sent:]
+                at = 0
+                while at < len(piece):
+                    at += await self._send_some(number, stream, piece, at)
             if body:
                 self._h2.end_stream(number)
                 self._flush()
         except h2.exceptions.ProtocolError as error:  # the stream, or the connection, was closed
-            self._give_up(stream, f"The connection broke: {self._lost or error}")
+            stream.give_up(f"The connection broke: {self._lost or error}")
+        except OSError as error:
+            stream.give_up(f"The recording cannot be read any more: {error.strerror or error}")
         else:
-            stream.phase, stream.moved_at = Phase.WAITING, time.monotonic()
+            stream.moved(Phase.WAITING)
 
-    async def _send_some(self, number: int, stream: _Stream, view: memoryview) -> int:
+    async def _send_some(self, number: int, stream: Stream, piece: Piece, at: int) -> int:
         """As much as the service has room for, a frame at most; waits for room."""
         while self._paused or (room := self._h2.local_flow_control_window(number)) <= 0:
             self._moved.clear()
             await self._moved.wait()
-        count = min(room, self._h2.max_outbound_frame_size, len(view))
-        self._h2.send_data(number, bytes(view[:count]))
+        most = min(room, self._h2.max_outbound_frame_size)
+        data = bytes(piece[at : at + most])
+        self._h2.send_data(number, data)
         self._flush()
-        self._counts.add("sent_bytes", count)
-        stream.moved_at = time.monotonic()
+        self._counts.add("sent_bytes", len(data))
+        stream.moved()
         await asyncio.sleep(0)  # the other streams want to send, too
-        return count
-
-    async def _answer(self, stream: _Stream, timeouts: Timeouts) -> APIResponse:
-        """Waits for the end of the answer, as long as things move at the pace of their phase."""
-        while not stream.done.done():
-            waiting = stream.phase is Phase.WAITING
-            patience_s = timeouts.answer_s if waiting else timeouts.stall_s
-            left_s = stream.moved_at + patience_s - time.monotonic()
-            if left_s <= 0:
-                raise CallFailed(
-                    f"Nothing happened for {patience_s:.0f} s while {stream.phase}.",
-                    phase=stream.phase,
-                )
-            # Patience is another in each phase, so it is looked after whenever one may begin.
-            await asyncio.wait({stream.done}, timeout=min(left_s, timeouts.stall_s))
-        return stream.done.result()
+        return len(data)
 
     def _forget(self, number: int) -> None:
         """A request that did not come to its end is called back: the service may stop."""
         stream = self._streams.pop(number, None)
         if stream is None:
             return
-        if not stream.done.cancel() and not stream.done.cancelled():
-            stream.done.exception()  # known to nobody if the caller was cancelled at that moment
+        stream.abandon()
         if self._lost is not None:
             return
         try:
@@ -225,11 +193,11 @@ class Http2Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._counts.add("received_bytes", len(data))
         self._heard_at = time.monotonic()
-        self._frames += data
+        self._frames.add(data)
         try:
-            while frame := self._next_frame():
-                if frame[3] == GOAWAY:
-                    self._goaway(int.from_bytes(frame[9:13], "big") & LARGEST_STREAM)
+            while frame := self._frames.next(self._h2.max_inbound_frame_size):
+                if (last := last_stream_of(frame)) is not None:
+                    self._goaway(last)
                     continue
                 for event in self._h2.receive_data(frame):
                     self._heard(event)
@@ -239,19 +207,6 @@ class Http2Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._flush()
-
-    def _next_frame(self) -> bytes:
-        """A whole frame (RFC 9113, section 4.1), or nothing yet. h2 never sees a GOAWAY: it takes
-        the connection for closed then, and the streams that are still answered for broken."""
-        if len(self._frames) < FRAME_HEAD_BYTES:
-            return b""
-        length = int.from_bytes(self._frames[:3], "big")
-        end = FRAME_HEAD_BYTES + length
-        if length <= self._h2.max_inbound_frame_size and len(self._frames) < end:
-            return b""
-        frame = bytes(self._frames[:end])
-        del self._frames[:end]
-        return frame
 
     def _heard(self, event: h2.events.Event) -> None:
         handler = _HANDLERS.get(type(event))
@@ -270,44 +225,25 @@ class Http2Connection(asyncio.Protocol):
 
     def _head(self, event: h2.events.ResponseReceived) -> None:
         if stream := self._streams.get(event.stream_id):
-            for name, value in event.headers or ():
-                stream.headers[str(name)] = str(value)
-            status = stream.headers.pop(":status", "")
-            stream.status = int(status) if status.isdecimal() else 0
-            stream.phase, stream.moved_at = Phase.RECEIVING, time.monotonic()
+            stream.begun({str(name): str(value) for name, value in event.headers or ()})
 
     def _data(self, event: h2.events.DataReceived) -> None:
         # Room is given back for what nobody waits for any more, too.
         if event.flow_controlled_length:
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        stream = self._streams.get(event.stream_id)
-        if stream is None or stream.done.done():
-            return
-        stream.moved_at = time.monotonic()
-        stream.body += event.data or b""
-        if len(stream.body) > LONGEST_ANSWER_BYTES:
-            self._give_up(
-                stream, f"The answer is longer than {LONGEST_ANSWER_BYTES} bytes.", permanent=True
-            )
+        if stream := self._streams.get(event.stream_id):
+            stream.received(event.data or b"")
 
     def _ended(self, event: h2.events.StreamEnded) -> None:
-        stream = self._streams.get(event.stream_id)
-        if stream is not None and not stream.done.done():
-            stream.done.set_result(
-                APIResponse(
-                    status=stream.status,
-                    headers=stream.headers,
-                    body=bytes(stream.body),
-                    protocol=self.protocol,
-                )
-            )
+        if stream := self._streams.get(event.stream_id):
+            stream.ended(self.protocol)
 
     def _reset(self, event: h2.events.StreamReset) -> None:
         self._counts.add("resets")
         if stream := self._streams.get(event.stream_id):
             refused = event.error_code == h2.errors.ErrorCodes.REFUSED_STREAM
             said = "did not take the request" if refused else "broke the request off"
-            self._give_up(stream, f"The service {said} (code {event.error_code}).", unseen=refused)
+            stream.give_up(f"The service {said} (code {event.error_code}).", unseen=refused)
 
     def _goaway(self, last: int) -> None:
         """Streams above the last one that the service names were never looked at. The others are
@@ -316,15 +252,8 @@ class Http2Connection(asyncio.Protocol):
         self._going_away = True
         for number, stream in self._streams.items():
             if number > last:
-                self._give_up(stream, "The service closes the connection.", unseen=True)
+                stream.give_up("The service closes the connection.", unseen=True)
         self._changed()
-
-    def _give_up(
-        self, stream: _Stream, why: str, *, unseen: bool = False, permanent: bool = False
-    ) -> None:
-        if not stream.done.done():
-            error = CallFailed(why, phase=stream.phase, unseen=unseen, permanent=permanent)
-            stream.done.set_exception(error)
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -346,7 +275,7 @@ class Http2Connection(asyncio.Protocol):
         self._lost = why
         self._counts.add("closed")
         for stream in self._streams.values():
-            self._give_up(stream, f"The connection broke: {why}")
+            stream.give_up(f"The connection broke: {why}")
         self.ready.set()
         self._moved.set()
         self._changed()

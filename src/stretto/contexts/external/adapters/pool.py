@@ -9,6 +9,7 @@ from typing import Final
 
 from stretto.contexts.external.adapters.connection import APIConnection, opened
 from stretto.contexts.external.adapters.counting import Counts
+from stretto.contexts.external.adapters.tunnel import Proxy
 from stretto.contexts.external.model import (
     APIEndpoint,
     APIRequest,
@@ -40,6 +41,7 @@ class ConnectionPool:
         most: int = MOST_CONNECTIONS,
         keep_alive_s: float = KEEP_ALIVE_S,
         quiet_s: float = QUIET_S,
+        proxy: Proxy | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._tls = tls
@@ -47,6 +49,7 @@ class ConnectionPool:
         self._most = most
         self._keep_alive_s = keep_alive_s
         self._quiet_s = quiet_s
+        self._proxy = proxy
         self._connections: list[APIConnection] = []
         self._opening = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -94,6 +97,7 @@ class ConnectionPool:
                         timeout_s=timeouts.connect_s,
                         counts=self._counts,
                         changed=self._changed.set,
+                        proxy=self._proxy,
                     )
                     self._connections.append(connection)
                     return connection

@@ -7,13 +7,14 @@ import concurrent.futures
 import ssl
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from stretto.contexts.core.errors import Cancelled, InvalidOption
 from stretto.contexts.external.adapters.connection import trusting
 from stretto.contexts.external.adapters.counting import Counts
 from stretto.contexts.external.adapters.pool import ConnectionPool
+from stretto.contexts.external.adapters.tunnel import Proxy
 from stretto.contexts.external.model import (
     APIEndpoint,
     APIRequest,
@@ -35,11 +36,19 @@ class ConnectionPoolManager:
     """Satisfies Transport. The thread starts with the first request; connections are kept between
     them, for all files and threads of the process.
 
-    ``authority`` is a file with the certificates to trust instead of the system's; ``pool`` goes to
-    each ConnectionPool. Raises InvalidOption when the file cannot be used.
+    ``authority`` is a file with the certificates to trust instead of the system's; ``proxy_for``
+    says of a host through which proxy it is reached, or empty for none; ``pool`` goes to each
+    ConnectionPool. Raises InvalidOption when the file cannot be used.
     """
 
-    def __init__(self, *, authority: str = "", look_after_s: float = 5.0, **pool: Any) -> None:
+    def __init__(
+        self,
+        *,
+        authority: str = "",
+        look_after_s: float = 5.0,
+        proxy_for: Callable[[str], str] = lambda _: "",
+        **pool: Any,
+    ) -> None:
         try:
             self._tls = trusting(authority)
         except (OSError, ssl.SSLError) as cause:
@@ -49,6 +58,7 @@ class ConnectionPoolManager:
             ) from cause
         self._counts = Counts()
         self._options = pool
+        self._proxy_for = proxy_for
         self._look_after_s = look_after_s
         self._pools: dict[tuple[str, int], ConnectionPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,8 +121,13 @@ class ConnectionPoolManager:
     def _pool(self, endpoint: APIEndpoint) -> ConnectionPool:
         place = (endpoint.host, endpoint.port)
         if place not in self._pools:
+            url = self._proxy_for(endpoint.host)
             self._pools[place] = ConnectionPool(
-                endpoint, tls=self._tls, counts=self._counts, **self._options
+                endpoint,
+                tls=self._tls,
+                counts=self._counts,
+                proxy=Proxy.at(url) if url else None,
+                **self._options,
             )
         return self._pools[place]
 

@@ -1,0 +1,155 @@
+"""Answers that are none, and a chunk that fails for good."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import wave
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from tests.fakes.backend import backend
+from tests.fakes.backend_script import Call, Reply, refused, transcript_of
+
+from benchmarks.gateway_figures import Client, Figure, Sizes, resident_bytes, small
+from stretto.bootstrap import build
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ
+from stretto.contexts.core.errors import EngineFailure
+from stretto.settings import Settings
+
+CALL_S: Final = 8
+
+
+def measured(sizes: Sizes) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(prefix="stretto-bench-") as name:
+        yield from bad_answers(Path(name) / "bad")
+        yield from one_of_many(Path(name) / "many", sizes)
+
+
+def hostile() -> dict[str, Reply]:
+    packed = gzip.compress(bytes(2**30), 9)
+    return {
+        "truncated": Reply(body=b'{"text": "half a'),
+        "a page": Reply(body=b"<html><body>Welcome</body></html>"),
+        "a packed GB": Reply(body=packed, headers=(("content-encoding", "gzip"),)),
+        "a packed GB, unsaid": Reply(body=packed),
+        "no times": _verbose(float("nan"), 1.0),
+        "negative": _verbose(-5.0, -1.0),
+        "backward": _verbose(0.9, 0.1),
+        "overlapping": _verbose(0.0, 0.9, 0.1, 1.0, 0.0, 0.8),
+        "half a letter": Reply(body=b'{"text": "\\ud83d"}'),
+        "10 MB": Reply(body=json.dumps({"text": "na " * 3_500_000}).encode()),
+        "without end": Reply(body=bytes(40 * 2**20)),
+    }
+
+
+def _verbose(*times: float) -> Reply:
+    segments = [
+        {"start": start, "end": end, "text": "invented"}
+        for start, end in zip(times[::2], times[1::2], strict=True)
+    ]
+    return Reply(body=json.dumps({"text": "invented", "segments": segments}).encode())
+
+
+def bad_answers(folder: Path) -> Iterator[Figure]:
+    folder.mkdir()
+    replies = hostile()
+    names, passed = iter(list(replies)), []
+    current = ""
+    with backend(folder, script=lambda _: replies[current] if current else Reply()) as server:
+        client = Client(
+            server, authority=str(server.authority_file(folder)), openai_answers="verbose_json"
+        ).with_retries_for_all()
+        client.send(small(0))
+        before, most = resident_bytes(), 0
+        for number, current in enumerate(names, 1):
+            try:
+                client.send(small(number))
+                passed.append(current)
+            except EngineFailure:
+                pass  # the one typed error
+            most = max(most, resident_bytes())
+            client.service.gateway.breaker.succeeded()  # the breaker is not what is measured
+        client.services.close()
+    yield Figure(
+        what="bad answers: taken for a transcript",
+        value=len(passed),
+        unit="",
+        wanted=0,
+        more={"kinds": len(replies), "taken": ", ".join(passed) or "none"},
+    )
+    yield Figure(
+        what="bad answers: memory above before",
+        value=(most - before) / 1e6,
+        unit="MB",
+        wanted=64.0,
+        more={"the service's own included": "yes"},
+    )
+
+
+def one_of_many(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+    """A recording in a hundred chunks, one of which the service refuses for good."""
+    folder.mkdir()
+    path = folder / "long.wav"
+    _write(path, seconds=CALL_S * max(5, sizes.many(100)))
+    bad: list[str] = []
+    well = False
+
+    def script(call: Call) -> Reply:
+        if not bad and call.number == 3:
+            bad.append(call.key)
+        if call.key in bad and not well:
+            return refused(400, "this one not")
+        return Reply(body=transcript_of(call.fields, call.audio[:1000]))
+
+    with backend(folder, script=script) as server:
+        settings = Settings(
+            home=folder / "home",
+            engine="openai",
+            language="en",
+            openai_url=server.url,
+            openai_answers="json",
+            remote_ca_file=str(server.authority_file(folder)),
+            remote_call_s=CALL_S,
+        )
+        with build(settings) as application:
+            first = application.transcribe(path)
+        calls = server.entries()
+        well = True
+        with build(settings) as application:
+            second = application.transcribe(path)
+        later = server.entries()[len(calls) :]
+    keys = Counter(entry.key for entry in calls)
+    yield Figure(
+        what="one chunk of many fails: kept",
+        value=sum(entry.status == 200 for entry in calls),
+        unit="",
+        wanted=len(keys) - 1,
+        at_least=True,
+        more={"chunks": len(keys), "first": first.status, "then": second.status},
+    )
+    yield Figure(
+        what="one chunk of many fails: calls of the next run",
+        value=len(later),
+        unit="",
+        wanted=1,
+        more={"the same chunk": [entry.key for entry in later] == bad},
+    )
+
+
+def _write(path: Path, *, seconds: int) -> None:
+    """Noise in the rhythm of syllables, with a pause every four seconds."""
+    noise = np.random.default_rng(3)
+    at = np.arange(4 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    rhythm = np.clip(np.sin(2 * np.pi * 4 * at), 0, 1) * (at < 3.2)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        for _ in range(seconds // 4):
+            sound = noise.normal(0, 4000, len(at)) * rhythm + noise.normal(0, 10, len(at))
+            file.writeframes(np.clip(sound, -32768, 32767).astype("<i2").tobytes())
