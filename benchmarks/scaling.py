@@ -109,7 +109,7 @@ def a_redis() -> Generator[RedisServer, None, None]:
 
 
 def measured(settings: Settings, redis: RedisServer, jobs: int) -> Costs:
-    rate, _ = throughput(settings, jobs, workers=4)
+    rate, _ = throughput(settings, jobs, workers=4, hands=1)
     database = build_database(settings)
     try:
         with queue_of(settings) as queue:

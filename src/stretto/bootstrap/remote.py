@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import (  # type: ignore[attr-defined]  # both are there, one undeclared
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from stretto.contexts.core.errors import EngineUnavailable
 from stretto.settings import Settings, variable_of
