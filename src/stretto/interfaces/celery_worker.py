@@ -62,7 +62,6 @@ class FleetProcess:
         self._worker: CalledWorker | None = None
         self._lock = threading.Lock()
         self._queues = EVERY_QUEUE
-        self._concurrency = 1
         self._celery: Any = None
         self._is_threaded = self._is_child = False
         self._told = 0
@@ -90,9 +89,8 @@ class FleetProcess:
     def _made(self) -> CalledWorker:
         with self._lock:
             if self._worker is None:
-                worker = self._wiring.called_worker(
-                    concurrency=self._concurrency, queues=self._queues
-                )
+                hands = self._celery.concurrency if self._is_threaded else 1
+                worker = self._wiring.called_worker(concurrency=hands, queues=self._queues)
                 worker.start()
                 self._worker = worker
             return self._worker
@@ -122,7 +120,6 @@ class FleetProcess:
         try:
             self._wiring.caller(self._queues, idle=lambda: not state.reserved_requests).start()
             if self._is_threaded:
-                self._concurrency = self._celery.concurrency
                 self._made()
         except StrettoError as error:
             raise SystemExit(error.message) from error
