@@ -116,7 +116,5 @@ def _json(value: object) -> str:
 def _read(text: str, kind: type[Kind]) -> Kind:
     try:
         return msgspec.json.decode(text, type=kind)
-    except (
-        msgspec.DecodeError
-    ):  # a path that is no UTF-8; this way takes any, and longer
+    except msgspec.DecodeError:  # a path that is no UTF-8; this way takes any, and longer
         return msgspec.convert(json.loads(text), kind)
