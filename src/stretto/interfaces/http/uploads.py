@@ -203,15 +203,15 @@ async def _appended(request: Request, server: Server, upload: Upload) -> Upload:
     _TURNS.take(upload.id)
     try:
         room = upload.length - upload.offset
-        piece = await run_in_threadpool(files.appending, upload)
+        piece = await asyncio.to_thread(files.appending, upload)
         try:
             async for batch in _batches(request, room):
-                await run_in_threadpool(piece.write, batch)
+                await asyncio.to_thread(piece.write, batch)
         finally:
-            await asyncio.shield(run_in_threadpool(piece.close))
-        upload = await run_in_threadpool(files.upload, upload.id)
+            await asyncio.shield(asyncio.to_thread(piece.close))
+        upload = await asyncio.to_thread(files.upload, upload.id)
         if upload.is_complete and upload.file_hash is None:
-            upload = await run_in_threadpool(files.complete, upload)
+            upload = await asyncio.to_thread(files.complete, upload)
         return upload
     finally:
         _TURNS.give_back(upload.id)
