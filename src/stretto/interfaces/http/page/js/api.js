@@ -76,9 +76,9 @@ export function passing(error) {
   return error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500);
 }
 
-/** The n-th wait before another try, in milliseconds: half a second, doubled up to 15, never in step with others. */
+/** The n-th wait before another try, in milliseconds: half a second, doubled up to five, never in step with others. */
 export function backoff(failures) {
-  return Math.min(15_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+  return Math.min(5_000, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
 }
 
 function seen() {

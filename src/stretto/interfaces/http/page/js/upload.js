@@ -4,6 +4,7 @@
 import { ApiError, address, backoff, connection, passing, pause, request, send } from "./api.js";
 import { store, stored } from "./memory.js";
 
+const MOST_FAILURES = 120; // in a row: about eight minutes
 const PIECE_BYTES = 4 * 1024 * 1024;
 const TUS = { "tus-resumable": "1.0.0" };
 const GONE = new Set([403, 404, 410]);
@@ -94,7 +95,7 @@ async function sendFile(file, signal, progressed) {
       offset = await sendPiece(place, offset, file.slice(offset, offset + PIECE_BYTES), signal, progressed);
       failures = 0;
     } catch (error) {
-      if (signal.aborted || !(passing(error) || ASTRAY.has(error.status)) || failures > 40) throw error;
+      if (signal.aborted || !(passing(error) || ASTRAY.has(error.status)) || failures > MOST_FAILURES) throw error;
       await pause(backoff(failures), signal);
       failures += 1;
       place = null;

@@ -119,7 +119,7 @@ class ReadView extends View {
   /** The address says where we are: a reload, or whoever gets the link, begins there. */
   remember() {
     if (this.signal.aborted) return;
-    const at = this.found.audio && this.player.now >= 1 ? this.player.now.toFixed(1) : "";
+    const at = this.found.audio && this.player.now >= 1 ? this.player.now.toFixed(2) : "";
     history.replaceState(history.state, "", query(`#/read/${encodeURIComponent(this.route.id)}`, { t: at, q: this.box.value }));
   }
 
@@ -212,7 +212,7 @@ class ReadView extends View {
     const saved = await send("POST", `${this.path}/edits`, { segments }, { signal: this.signal });
     store(this.draftKey, null);
     toast(t("read.saved", { n: saved.version }));
-    location.hash = query(`#/read/${encodeURIComponent(saved.id)}`, { t: this.found.audio && this.player.now >= 1 ? this.player.now.toFixed(1) : "" });
+    location.hash = query(`#/read/${encodeURIComponent(saved.id)}`, { t: this.found.audio && this.player.now >= 1 ? this.player.now.toFixed(2) : "" });
   }
 
   async destroy() {
