@@ -125,7 +125,10 @@ class CourierThread:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while True:
+            self._due.wait(LOOKED_FOR_EVERY_S)  # first of all the worker is to get to work
+            if self._ended.is_set():
+                return
             self._due.clear()
             try:
                 self._courier.deliver()
@@ -133,7 +136,6 @@ class CourierThread:
                 logger.warning("Callbacks wait: %s", trouble)
             except Exception:
                 logger.exception("Callbacks wait.")
-            self._due.wait(LOOKED_FOR_EVERY_S)
 
 
 def body_of(job: Job) -> str:
