@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from stretto import settings_cdn as cdn
 from stretto import settings_celery as celery
+from stretto import settings_decoder as decoding
 from stretto import settings_monitoring as monitoring
 from stretto import settings_network as network
 from stretto import settings_remote as remote
@@ -203,6 +204,7 @@ class Settings:
     alert_webhook_secret: str = monitoring.ALERT_WEBHOOK_SECRET
     alert_smtp_url: str = monitoring.ALERT_SMTP_URL
     alert_apprise_urls: str = monitoring.ALERT_APPRISE_URLS
+    decoder: str = decoding.DECODER
     offline: bool = field(
         default=False,
         metadata=about(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import resource
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,13 +14,12 @@ import pytest
 
 from stretto.contexts.core.audio import AudioFile, Span
 from stretto.contexts.core.errors import AudioTooShort, InvalidOption
+from stretto.contexts.processing.adapters.decoder.reader import IsolatedReader
 from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.model import DecodedAudio
 from stretto.contexts.processing.ports import AudioReader
 from tests import mediagen
 from tests.mediagen import RATE_HZ, Samples
-
-READER: AudioReader = PyAvReader()
 
 LOSSLESS = [
     ("wav", "pcm_s16le"),
@@ -50,17 +50,29 @@ LOSSY = [
 ]
 
 
-def read(path: Path, *, stream: int | None = None) -> tuple[AudioFile, Samples, DecodedAudio]:
-    file = READER.probe(READER.identify(path), stream=stream)
-    opened = READER.open(file)
-    blocks = list(opened.blocks())
-    for block in blocks:
-        assert block.dtype == np.int16
-        assert block.ndim == 1
-        assert 0 < len(block) <= 10 * RATE_HZ
-    samples = np.concatenate(blocks)
-    assert opened.outcome().samples == len(samples)
-    return file, samples, opened.outcome()
+READERS: dict[str, Callable[[], AudioReader]] = {"inside": PyAvReader, "process": IsolatedReader}
+
+
+@pytest.fixture(params=READERS, scope="module")
+def reader(request: pytest.FixtureRequest) -> AudioReader:
+    return READERS[request.param]()
+
+
+@pytest.fixture
+def read(reader: AudioReader):
+    def read(path: Path, *, stream: int | None = None) -> tuple[AudioFile, Samples, DecodedAudio]:
+        file = reader.probe(reader.identify(path), stream=stream)
+        opened = reader.open(file)
+        blocks = list(opened.blocks())
+        for block in blocks:
+            assert block.dtype == np.int16
+            assert block.ndim == 1
+            assert 0 < len(block) <= 10 * RATE_HZ
+        samples = np.concatenate(blocks)
+        assert opened.outcome().samples == len(samples)
+        return file, samples, opened.outcome()
+
+    return read
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ def saved(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("container", "codec"), LOSSLESS)
-def test_the_same_samples_come_out_of_every_lossless_container(saved, container, codec):
+def test_the_same_samples_come_out_of_every_lossless_container(saved, container, codec, read):
     spoken = mediagen.bursts(7.3)
 
     file, samples, outcome = read(saved(mediagen.media(spoken, container=container, codec=codec)))
@@ -85,7 +97,7 @@ def test_the_same_samples_come_out_of_every_lossless_container(saved, container,
 
 
 @pytest.mark.parametrize(("container", "codec", "rate_hz"), LOSSY)
-def test_a_lossy_file_has_its_true_length_and_sound(saved, container, codec, rate_hz):
+def test_a_lossy_file_has_its_true_length_and_sound(saved, container, codec, rate_hz, read):
     layout = "stereo" if codec == "wmav2" else "mono"
     data = mediagen.media(
         mediagen.tone(6.0), container=container, codec=codec, rate_hz=rate_hz, layout=layout
@@ -99,7 +111,7 @@ def test_a_lossy_file_has_its_true_length_and_sound(saved, container, codec, rat
     assert np.argmax(np.abs(np.fft.rfft(second))) == 440
 
 
-def test_samples_do_not_depend_on_the_container_when_they_are_resampled(saved):
+def test_samples_do_not_depend_on_the_container_when_they_are_resampled(saved, read):
     spoken = mediagen.bursts(6.1)
     plain, packed, muxed = (
         read(saved(mediagen.media(spoken, container=c, codec=k, rate_hz=44_100, layout="stereo")))
@@ -111,7 +123,7 @@ def test_samples_do_not_depend_on_the_container_when_they_are_resampled(saved):
     assert np.array_equal(plain[1], muxed[1])
 
 
-def test_new_tags_and_a_cover_change_the_file_but_no_sample(saved):
+def test_new_tags_and_a_cover_change_the_file_but_no_sample(saved, read):
     spoken = mediagen.bursts(3.0)
     bare = mediagen.media(
         spoken, container="mp3", codec="libmp3lame", options={"id3v2_version": "0"}
@@ -126,14 +138,14 @@ def test_new_tags_and_a_cover_change_the_file_but_no_sample(saved):
     assert outcome.warnings == ()
 
 
-def test_the_hash_is_that_of_the_bytes_on_the_disk(saved):
+def test_the_hash_is_that_of_the_bytes_on_the_disk(saved, reader):
     data = mediagen.id3(bytes(500)) + mediagen.media(mediagen.noise(40.0))
-    file = READER.probe(READER.identify(saved(data)))
+    file = reader.probe(reader.identify(saved(data)))
     assert file.file_hash.value == hashlib.sha256(data).hexdigest()
     assert file.size_bytes == len(data)
 
 
-def test_stereo_is_mixed_and_many_tracks_of_a_recorder_count_the_same(saved):
+def test_stereo_is_mixed_and_many_tracks_of_a_recorder_count_the_same(saved, read):
     ten = np.repeat(mediagen.tone(1.0)[:, None], 10, axis=1)
     ten[:, 5:] = 0
     data = mediagen.wav_header(rate_hz=RATE_HZ, channels=10, data_bytes=ten.nbytes) + ten.tobytes()
@@ -143,7 +155,7 @@ def test_stereo_is_mixed_and_many_tracks_of_a_recorder_count_the_same(saved):
     assert np.abs(samples.astype(int) - mediagen.tone(1.0) // 2).max() <= 2
 
 
-def test_each_audio_stream_can_be_chosen_and_the_picture_is_ignored(saved):
+def test_each_audio_stream_can_be_chosen_and_the_picture_is_ignored(saved, read, reader):
     first, second = mediagen.tone(2.0, hz=300), mediagen.tone(2.0, hz=600)
     path = saved(mediagen.media(first, second, container="matroska", codec="flac", picture_s=2.0))
 
@@ -152,12 +164,12 @@ def test_each_audio_stream_can_be_chosen_and_the_picture_is_ignored(saved):
     assert read(path, stream=1)[0].stream_index == 1
     assert [read(path, stream=n)[0].own_choice for n in (None, 0, 1)] == [True, True, False]
     with pytest.raises(InvalidOption, match="it has 2, numbers 0 to 1"):
-        READER.probe(READER.identify(path), stream=2)
+        reader.probe(reader.identify(path), stream=2)
     with pytest.raises(InvalidOption):
-        READER.probe(READER.identify(path), stream=-1)
+        reader.probe(reader.identify(path), stream=-1)
 
 
-def test_audio_that_begins_after_the_picture_keeps_its_time(saved):
+def test_audio_that_begins_after_the_picture_keeps_its_time(saved, read):
     spoken = mediagen.tone(2.0)
     data = mediagen.media([(1.5, spoken)], container="matroska", codec="flac", picture_s=4.0)
 
@@ -168,7 +180,7 @@ def test_audio_that_begins_after_the_picture_keeps_its_time(saved):
     assert outcome.warnings == ()
 
 
-def test_a_pause_in_the_recording_is_silence_and_is_mentioned(saved):
+def test_a_pause_in_the_recording_is_silence_and_is_mentioned(saved, read):
     spoken = mediagen.tone(3.0)
     data = mediagen.media([(0.0, spoken), (8.0, spoken)], container="matroska", codec="pcm_s16le")
 
@@ -181,7 +193,7 @@ def test_a_pause_in_the_recording_is_silence_and_is_mentioned(saved):
     assert "pauses for 5.0 s" in outcome.warnings[0]
 
 
-def test_a_forged_timestamp_cannot_ask_for_years_of_silence(saved):
+def test_a_forged_timestamp_cannot_ask_for_years_of_silence(saved, read):
     spoken = mediagen.tone(2.0)
     data = mediagen.media([(0.0, spoken), (4e5, spoken)], container="matroska", codec="pcm_s16le")
 
@@ -195,7 +207,9 @@ def test_a_forged_timestamp_cannot_ask_for_years_of_silence(saved):
     ("container", "codec"),
     [("flac", "flac"), ("mp3", "libmp3lame"), ("mov", "aac"), ("mpegts", "aac"), ("ogg", "flac")],
 )
-def test_a_damaged_middle_becomes_silence_and_moves_nothing_behind_it(saved, container, codec):
+def test_a_damaged_middle_becomes_silence_and_moves_nothing_behind_it(
+    saved, container, codec, read
+):
     whole = mediagen.concatenated(mediagen.noise(12.0), mediagen.tone(4.0))
     good = mediagen.media(whole, container=container, codec=codec)
     _, expected, _ = read(saved(good, "good"))
@@ -211,7 +225,7 @@ def test_a_damaged_middle_becomes_silence_and_moves_nothing_behind_it(saved, con
     assert _onset_of_tone(samples) == pytest.approx(_onset_of_tone(expected), abs=0.1)
 
 
-def test_a_damaged_cluster_of_matroska_is_lost_audio_not_a_pause(saved):
+def test_a_damaged_cluster_of_matroska_is_lost_audio_not_a_pause(saved, read):
     good = mediagen.media(mediagen.noise(20.0), container="matroska", codec="flac")
     _, samples, outcome = read(saved(mediagen.damaged(good)))
     assert len(samples) == 20 * RATE_HZ
@@ -231,7 +245,9 @@ def test_a_damaged_cluster_of_matroska_is_lost_audio_not_a_pause(saved):
         ("ipod", "aac", {"movflags": "empty_moov", "frag_duration": "1000000"}),
     ],
 )
-def test_a_truncated_file_gives_what_can_be_decoded_and_says_so(saved, container, codec, options):
+def test_a_truncated_file_gives_what_can_be_decoded_and_says_so(
+    saved, container, codec, options, read
+):
     data = mediagen.media(mediagen.noise(10.0), container=container, codec=codec, options=options)
 
     file, samples, outcome = read(saved(data[: len(data) * 6 // 10]))
@@ -242,13 +258,13 @@ def test_a_truncated_file_gives_what_can_be_decoded_and_says_so(saved, container
     assert file.size_bytes == len(data) * 6 // 10
 
 
-def test_a_whole_file_is_read_without_a_warning_when_its_picture_lasts_longer(saved):
+def test_a_whole_file_is_read_without_a_warning_when_its_picture_lasts_longer(saved, read):
     data = mediagen.media(mediagen.tone(2.0), container="matroska", codec="flac", picture_s=9.0)
     assert read(saved(data))[2].warnings == ()
 
 
 @pytest.mark.parametrize("claimed", [0, 0xFFFF_FFFF])
-def test_a_recorder_that_never_wrote_the_length_is_read_to_the_end(saved, claimed):
+def test_a_recorder_that_never_wrote_the_length_is_read_to_the_end(saved, claimed, read):
     header = mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=claimed)
     _, samples, outcome = read(saved(header + mediagen.tone(2.0).tobytes()))
     assert np.array_equal(samples, mediagen.tone(2.0))
@@ -256,47 +272,49 @@ def test_a_recorder_that_never_wrote_the_length_is_read_to_the_end(saved, claime
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
-def test_less_than_a_tenth_of_a_second_is_too_short(saved, seconds):
+def test_less_than_a_tenth_of_a_second_is_too_short(saved, seconds, read):
     data = mediagen.tone(seconds).tobytes()
     path = saved(mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=len(data)) + data)
     with pytest.raises(AudioTooShort):
         read(path)
 
 
-def test_exactly_a_tenth_of_a_second_is_enough(saved):
+def test_exactly_a_tenth_of_a_second_is_enough(saved, read):
     assert len(read(saved(mediagen.media(mediagen.tone(0.1))))[1]) == 1_600
 
 
-def test_a_growing_file_is_read_as_far_as_it_was_hashed(saved):
+def test_a_growing_file_is_read_as_far_as_it_was_hashed(saved, reader):
     header = mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=0)
     path = saved(header + mediagen.tone(1.0).tobytes())
-    file = READER.probe(READER.identify(path))
+    file = reader.probe(reader.identify(path))
     with path.open("ab") as growing:
         growing.write(mediagen.noise(5.0).tobytes())
 
-    samples = np.concatenate(list(READER.open(file).blocks()))
+    samples = np.concatenate(list(reader.open(file).blocks()))
 
     assert np.array_equal(samples, mediagen.tone(1.0))
 
 
-def test_nothing_is_read_before_the_first_block_and_the_file_is_closed_when_left(saved):
+def test_nothing_is_read_before_the_first_block_and_the_file_is_closed_when_left(saved, reader):
     path = saved(mediagen.media(mediagen.tone(20.0)))
-    file = READER.probe(READER.identify(path))
-    opened = READER.open(file)
+    content = reader.identify(path)
+    at_first = _open_files()
+    file = reader.probe(content)
+    opened = reader.open(file)
     before = _open_files()
     blocks = opened.blocks()
     assert _open_files() == before
     next(blocks)
     blocks.close()
-    assert _open_files() == before
+    assert _open_files() == at_first
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss counts in kilobytes on Linux only")
-def test_memory_does_not_grow_with_the_length(saved):
+def test_memory_does_not_grow_with_the_length(saved, reader):
     hour = mediagen.silence(3600.0)
     path = saved(mediagen.wav_header(rate_hz=RATE_HZ, data_bytes=hour.nbytes) + hour.tobytes())
     del hour
-    opened = READER.open(READER.probe(READER.identify(path)))
+    opened = reader.open(reader.probe(reader.identify(path)))
     blocks = opened.blocks()
     next(blocks)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -305,7 +323,7 @@ def test_memory_does_not_grow_with_the_length(saved):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
-def test_unreadable_spans_lie_inside_the_audio_and_do_not_overlap(saved):
+def test_unreadable_spans_lie_inside_the_audio_and_do_not_overlap(saved, read):
     good = mediagen.media(mediagen.noise(20.0), container="flac", codec="flac")
     for at in (0.2, 0.5, 0.7):
         good = mediagen.damaged(good, at=at, length=500)

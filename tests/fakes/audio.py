@@ -72,6 +72,8 @@ class MemoryReader:
         self.opened: list[MemoryStream] = []
         self.probed = 0
 
+    def prepare(self) -> None: ...
+
     def identify(self, path: Path) -> FileIdentity:
         samples = self._recordings.get(path.name)
         if samples is None:

@@ -116,7 +116,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     services = RemoteServices(settings, observer=monitoring)
     monitoring.watch(services)
     processing = ProcessingService(
-        reader=LaterReader(),
+        reader=LaterReader(settings.decoder),
         detector=LaterDetector(),
         engine=build_engine(settings, cache, remote=services),
         cache=cache,

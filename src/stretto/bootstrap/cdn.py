@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stretto.bootstrap.clock import now
+from stretto.bootstrap.later import LaterReader
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.errors import InvalidOption, StrettoError
 from stretto.contexts.core.identifiers import TranscriptId
@@ -77,9 +78,7 @@ def build_publishing(
     publish: Publish = lambda _: None,
 ) -> CDNPublishing:
     """As ``build_uploader``, with what makes audio for listeners; ``stream`` counts from 0."""
-    from stretto.contexts.processing.adapters.pyav import PyAvReader
-
-    reader = PyAvReader()
+    reader = LaterReader(settings.decoder)
 
     def decode(path: Path) -> Iterator[Samples]:
         return reader.open(reader.probe(reader.identify(path), stream=stream)).blocks()

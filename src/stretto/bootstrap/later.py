@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from stretto.contexts.core.bus import EventBus
     from stretto.contexts.core.recognition import Recognition, RecognitionRequest
     from stretto.contexts.processing.model import CancelToken, Samples
-    from stretto.contexts.processing.ports import AudioStream, SpeechDetector
+    from stretto.contexts.processing.ports import AudioReader, AudioStream, SpeechDetector
     from stretto.contexts.processing.service import ProcessingService
     from stretto.contexts.queue.dispatcher import Source
     from stretto.contexts.queue.embedded import EmbeddedQueue
@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 
 
 class LaterReader:
-    """An audio reader that takes FFmpeg in when it has to look into a file."""
+    """An audio reader that is made when it has to look into a file: ``decoder`` says where FFmpeg
+    runs, see the setting of that name."""
+
+    def __init__(self, decoder: str = "process") -> None:
+        self._decoder = decoder
+        self._made: AudioReader | None = None
+        self._lock = Lock()
+
+    def prepare(self) -> None:
+        self.made().prepare()
 
     def identify(self, path: Path) -> FileIdentity:
         from stretto.contexts.processing.adapters.media_source import identify
@@ -39,14 +48,28 @@ class LaterReader:
         return identify(path)
 
     def probe(self, content: FileIdentity, *, stream: int | None = None) -> AudioFile:
-        from stretto.contexts.processing.adapters.pyav import PyAvReader
-
-        return PyAvReader().probe(content, stream=stream)
+        return self.made().probe(content, stream=stream)
 
     def open(self, file: AudioFile) -> AudioStream:
-        from stretto.contexts.processing.adapters.pyav import PyAvReader
+        return self.made().open(file)
 
-        return PyAvReader().open(file)
+    def made(self) -> AudioReader:
+        with self._lock:
+            if self._made is None:
+                self._made = _build_reader(self._decoder)
+            return self._made
+
+
+def _build_reader(decoder: str) -> AudioReader:
+    from stretto.contexts.processing.adapters.decoder.process import supported
+
+    if decoder == "process" and supported():
+        from stretto.contexts.processing.adapters.decoder.reader import IsolatedReader
+
+        return IsolatedReader()
+    from stretto.contexts.processing.adapters.pyav import PyAvReader
+
+    return PyAvReader()
 
 
 class LaterDetector:

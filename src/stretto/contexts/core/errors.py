@@ -11,9 +11,11 @@ StrettoError
 │       └── AccessKeyRefused
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
-│   └── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
+│   ├── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
+│   └── MediaNotDecodable
 ├── Unavailable               this machine cannot do it now                   (a retry may help)
 │   ├── EngineUnavailable · StorageFull
+│   ├── DecoderUnavailable                                                    (a retry may help)
 │   ├── BrokerUnavailable                                                     (retry later)
 │   ├── StorageUnavailable
 │   │   └── StorageBusy                                                       (retry soon)
@@ -149,6 +151,10 @@ class AudioTooShort(UnusableMedia):
     """The file holds less than 0.1 seconds of audio."""
 
 
+class MediaNotDecodable(UnusableMedia):
+    """The file makes the decoder crash, hang or take too much; it was stopped."""
+
+
 class Unavailable(StrettoError):
     """Something that is needed is not available on this machine at the moment."""
 
@@ -159,6 +165,10 @@ class EngineUnavailable(Unavailable):
     """The engine cannot run on this machine."""
 
     retryable = False
+
+
+class DecoderUnavailable(Unavailable):
+    """The decoder, a process of its own, cannot be started or was killed."""
 
 
 class BrokerUnavailable(Unavailable):

@@ -32,14 +32,20 @@ class AudioStream(Protocol):
     def blocks(self) -> Iterator[Samples]:
         """Blocks of at most ten seconds, in order. A damaged file ends early or leaves silence of
         the same length for what is unreadable; ``outcome`` says so. Raises UnusableMedia only when
-        nothing at all could be decoded, and AudioTooShort under 0.1 s."""
+        nothing at all could be decoded or the decoder had to be stopped, and AudioTooShort under
+        0.1 s."""
 
     def outcome(self) -> DecodedAudio:
         """What is known after the last block."""
 
 
 class AudioReader(Protocol):
-    """Opens whatever people record with. Every error is an UnusableMedia with a sentence."""
+    """Opens whatever people record with. Every error is an UnusableMedia with a sentence, or, where
+    the decoder is a process of its own that cannot be had, a DecoderUnavailable."""
+
+    def prepare(self) -> None:
+        """Do now what the first look into a file would have to wait for. Raises nothing: what fails
+        is told by that look."""
 
     def identify(self, path: Path) -> FileIdentity:
         """Hash the file, knowing no more of it than that it is one. Raises UnusableMedia."""

@@ -93,7 +93,8 @@ class ProcessingService(Equipment):
         return plan(self, self.reader.probe(self.reader.identify(path), stream=stream), options)
 
     def _prepared(self) -> Thread:
-        """The engine gets ready while the first chunk is read and searched for speech."""
+        """The decoder and the engine get ready, side by side with what comes before them."""
+        self.reader.prepare()
 
         def prepare() -> None:
             try:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import av
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
@@ -14,9 +13,8 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 from av.packet import Packet
 
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
+from stretto.contexts.core.audio import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, Span
 from stretto.contexts.processing.adapters.media_types import MediaType
-from stretto.contexts.processing.model import Samples
 
 BLOCK_SAMPLES: Final = 5 * SAMPLE_RATE_HZ
 
@@ -67,12 +65,12 @@ class Decoding:
         self._good_bytes = 0
         self._good_s = 0.0
 
-    def blocks(self) -> Iterator[Samples]:
+    def blocks(self) -> Iterator[bytearray]:
         for block in self._blocks():
-            self.samples += len(block)
+            self.samples += len(block) // BYTES_PER_SAMPLE
             yield block
 
-    def _blocks(self) -> Iterator[Samples]:
+    def _blocks(self) -> Iterator[bytearray]:
         for frame in self._frames():
             missing = self._missing(frame)
             if missing:
@@ -85,7 +83,7 @@ class Decoding:
         if self.samples and _SHORTEST_LOST_END < lost <= _LARGEST_FILL - self._filled:
             yield from self._fill(lost)
 
-    def _convert(self, frame: AudioFrame) -> Iterator[Samples]:
+    def _convert(self, frame: AudioFrame) -> Iterator[bytearray]:
         if self._converter is None or not self._converter.takes(frame):
             yield from self._finish_converter()
             try:
@@ -97,7 +95,7 @@ class Decoding:
         self._damaged = self._hole = False
         yield from self._converter.convert(frame)
 
-    def _finish_converter(self) -> Iterator[Samples]:
+    def _finish_converter(self) -> Iterator[bytearray]:
         converter, self._converter = self._converter, None
         if converter is not None:
             yield from converter.finish()
@@ -122,7 +120,7 @@ class Decoding:
             return _JITTER
         return _LARGEST_FILL - self._filled
 
-    def _fill(self, missing: int) -> Iterator[Samples]:
+    def _fill(self, missing: int) -> Iterator[bytearray]:
         if self._damaged or self._is_loss(missing):
             self._add_unreadable(Span(self.samples, self.samples + missing))
         elif self.samples:
@@ -130,7 +128,7 @@ class Decoding:
         self._filled += missing
         self._fills += 1
         for start in range(0, missing, BLOCK_SAMPLES):
-            yield np.zeros(min(BLOCK_SAMPLES, missing - start), np.int16)
+            yield bytearray(min(BLOCK_SAMPLES, missing - start) * BYTES_PER_SAMPLE)
 
     def _is_loss(self, missing: int) -> bool:
         if not self.samples or self._kind is MediaType.MOV:
@@ -218,7 +216,7 @@ class Converter:
     def takes(self, frame: AudioFrame) -> bool:
         return self._format == _format(frame)
 
-    def convert(self, frame: AudioFrame) -> Iterator[Samples]:
+    def convert(self, frame: AudioFrame) -> Iterator[bytearray]:
         frame.pts = None  # Decoding places the samples; the filters must not do it again
         self._input.push(frame)
         self._taken += frame.samples
@@ -228,17 +226,17 @@ class Converter:
             self._waiting = 0
             yield from self._ready()
 
-    def finish(self) -> Iterator[Samples]:
+    def finish(self) -> Iterator[bytearray]:
         self._input.push(None)
         yield from self._ready()
 
-    def _ready(self) -> Iterator[Samples]:
+    def _ready(self) -> Iterator[bytearray]:
         while True:
             try:
                 frame: Any = self._output.pull()
             except (BlockingIOError, EOFError):
                 return
-            yield np.frombuffer(frame.planes[0], np.int16, count=frame.samples).copy()
+            yield bytearray(memoryview(frame.planes[0])[: frame.samples * BYTES_PER_SAMPLE])
 
 
 def _format(frame: AudioFrame) -> tuple[int, str, str]:
@@ -249,6 +247,7 @@ def _filters(frame: AudioFrame) -> tuple[Graph, FilterContext, FilterContext]:
     """Source, downmix and resampling, blocks of equal length, sink."""
     rate, sample_format, layout = _format(frame)
     graph = Graph()
+    graph.threads = 1
     nodes = [
         graph.add(
             "abuffer",

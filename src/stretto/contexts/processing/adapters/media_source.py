@@ -18,13 +18,19 @@ from stretto.contexts.core.errors import (
     MediaNotRecognised,
     MediaRefused,
     MediaUnreadable,
+    StrettoError,
 )
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.processing.adapters import media_types
+from stretto.contexts.processing.adapters.media_faults import Fault, FaultKind, error_of, shown
 from stretto.contexts.processing.adapters.media_types import HEAD_BYTES, MediaType
 
 _PIECE_BYTES: Final = 8 << 20
 _MAXIMUM_TAGS: Final = 8
+
+_READ_TIMES: Final = 32
+_READ_BESIDES_BYTES: Final = 1 << 30
+"""A file whose index leads back again and again may be read so many times its size, and this."""
 
 
 class MediaSource:
@@ -41,6 +47,7 @@ class MediaSource:
         self.size = size
         self.failure: BaseException | None = None
         self._file = file
+        self._allowed_bytes = _READ_TIMES * size + _READ_BESIDES_BYTES
         if not size:
             raise MediaEmpty(f"{shown(path)} is empty.")
         self._start, self.head = _behind_tags(file)
@@ -50,10 +57,14 @@ class MediaSource:
     def read(self, size: int) -> bytes:
         try:
             left = self.size - self._file.tell()
-            return self._file.read(min(size, left)) if left > 0 else b""
+            data = self._file.read(min(size, left)) if left > 0 else b""
+            self._allowed_bytes -= len(data)
+            if self._allowed_bytes < 0:
+                raise Fault(FaultKind.TOO_MUCH_READ)
         except BaseException as failure:  # Ctrl-C lands here too
             self.failure = failure
             return b""
+        return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
@@ -68,6 +79,10 @@ class MediaSource:
 
     def tell(self) -> int:
         return self._file.tell() - self._start
+
+    def fileno(self) -> int:
+        """The open file, to be handed to another process; it shares the position with this one."""
+        return self._file.fileno()
 
     def hash(self) -> FileHash:
         """SHA-256 of the whole file, tags included; leaves the position at the start."""
@@ -102,9 +117,9 @@ class MediaSource:
         return at > end
 
     def raise_failure(self) -> None:
-        """Raises what reading ran into, an error of the disk as MediaUnreadable."""
+        """Raises what reading ran into, an error of the disk as Fault."""
         if isinstance(self.failure, OSError):
-            raise MediaUnreadable(_unreadable(self.path, self.failure)) from self.failure
+            raise Fault(FaultKind.UNREADABLE, self.failure.errno or 0) from self.failure
         if self.failure is not None:
             raise self.failure
 
@@ -120,19 +135,13 @@ def opened(path: Path, *, size: int | None = None) -> Iterator[MediaSource]:
         try:
             yield MediaSource(file, path=path, size=length)
         except OSError as cause:
-            raise MediaUnreadable(_unreadable(path, cause)) from cause
+            raise _unreadable(path, cause) from cause
 
 
 def identify(path: Path) -> FileIdentity:
     """What the port AudioReader says; FFmpeg has no part in it."""
     with opened(path) as source:
         return FileIdentity(path=path, size_bytes=source.size, file_hash=source.hash())
-
-
-def shown(path: Path) -> str:
-    """The path as it may stand in a message: on one line, without control characters."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)
 
 
 def _descriptor(path: Path) -> int:
@@ -143,7 +152,7 @@ def _descriptor(path: Path) -> int:
     except (FileNotFoundError, NotADirectoryError, ValueError) as cause:
         raise MediaNotFound(f"There is no file {shown(path)}.") from cause
     except OSError as cause:
-        raise MediaUnreadable(_unreadable(path, cause)) from cause
+        raise _unreadable(path, cause) from cause
     try:
         _check_regular(path, os.fstat(descriptor))
     except MediaUnreadable:
@@ -159,8 +168,8 @@ def _check_regular(path: Path, info: os.stat_result) -> None:
         raise MediaUnreadable(f"{shown(path)} is a pipe or a device, not a file on a disk.")
 
 
-def _unreadable(path: Path, cause: OSError) -> str:
-    return f"{shown(path)} cannot be read ({cause.strerror or cause}); check its permissions."
+def _unreadable(path: Path, cause: OSError) -> StrettoError:
+    return error_of(Fault(FaultKind.UNREADABLE, cause.errno or 0), path=path)
 
 
 def _behind_tags(file: FileIO) -> tuple[int, bytes]:
