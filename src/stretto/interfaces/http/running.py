@@ -34,10 +34,11 @@ long time for a request that takes one."""
 def bound(host: str, port: int) -> socket.socket:
     """A socket that listens there. Raises InvalidOption when that cannot be."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listening = socket.socket(family, kind)
+        # Told that it is TCP, asyncio sends small answers at once (TCP_NODELAY).
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except OSError as cause:
