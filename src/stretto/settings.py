@@ -17,6 +17,7 @@ from typing import Any, Final
 from stretto import settings_cdn as cdn
 from stretto import settings_celery as celery
 from stretto import settings_decoder as decoding
+from stretto import settings_engine as engines
 from stretto import settings_monitoring as monitoring
 from stretto import settings_network as network
 from stretto import settings_remote as remote
@@ -25,8 +26,6 @@ from stretto.contexts.core.errors import InvalidLanguage, InvalidOption
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.database.model import ConnectionString, PoolSize
 from stretto.settings_values import (
-    COMPUTE_TYPES,
-    DEVICES,
     ENGINE_NAME,
     LOG_LEVELS,
     REDIS_SCHEMES,
@@ -64,39 +63,10 @@ class Settings:
             shown="the user's data folder",
         ),
     )
-    engine: str = field(
-        default="whisper",
-        metadata=about(
-            "The engine that transcribes.",
-            allowed="the name of an engine: letters, digits, dots, hyphens, underscores",
-            check=lambda name: bool(ENGINE_NAME.match(name)),
-        ),
-    )
-    model: str = field(
-        default="",
-        metadata=about(
-            "The model of the engine; empty means the engine's default.",
-            allowed="a model name or a folder",
-            check=lambda name: "\0" not in name,
-        ),
-    )
-    device: str = field(
-        default="auto",
-        metadata=about(
-            "What computes; auto takes CUDA where there is a device.",
-            allowed="auto, cpu or cuda",
-            check=lambda device: device in DEVICES,
-        ),
-    )
-    compute_type: str = field(
-        default="auto",
-        metadata=about(
-            "The numbers to compute in; auto is float16 on CUDA, on a processor int8, for small "
-            "models computed here, for larger ones by CTranslate2.",
-            allowed=f"one of {', '.join(COMPUTE_TYPES)}",
-            check=lambda name: name in COMPUTE_TYPES,
-        ),
-    )
+    engine: str = engines.ENGINE
+    model: str = engines.MODEL
+    device: str = engines.DEVICE
+    compute_type: str = engines.COMPUTE_TYPE
     concurrency: int = number(
         4, "How many chunks may be worked on at once, over all files of a process.", 1, 64
     )

@@ -63,15 +63,15 @@ def anchors(page: Path) -> set[str]:
     return {heading.replace(" ", "-") for heading in plain}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_relative_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
-    prose = FENCED.sub("", page.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_every_relative_link_leads_to_a_file_and_a_heading_that_are_there(document: Path) -> None:
+    prose = FENCED.sub("", document.read_text(encoding="utf-8"))
     broken = []
     for link in LINK.findall(prose):
         if "://" in link or link.startswith("mailto:"):
             continue
         path, _, anchor = link.partition("#")
-        target = (page.parent / path) if path else page
+        target = (document.parent / path) if path else document
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert broken == []
@@ -104,10 +104,10 @@ def test_the_reference_has_no_command_that_does_not_exist() -> None:
     assert headings >= {name for name in known if not hasattr(known[name], "commands")}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_command_line_in_the_pages_uses_options_that_exist(page: Path) -> None:
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_every_command_line_in_the_pages_uses_options_that_exist(document: Path) -> None:
     known = commands()
-    for line in SHELL_LINE.findall(page.read_text(encoding="utf-8")):
+    for line in SHELL_LINE.findall(document.read_text(encoding="utf-8")):
         typed = re.split(r"\s[|>#]\s*", line)[0]
         name = max((n for n in known if f"{typed} ".startswith(f"{n} ")), key=len)
         unquoted = re.sub(r'"[^"]*"', "", typed)

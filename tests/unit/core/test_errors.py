@@ -75,6 +75,9 @@ def test_a_retry_never_helps_against_a_wrong_request_or_a_wrong_file(
 def test_a_retry_may_help_where_the_drawing_says_so() -> None:
     assert {kind.__name__ for kind in CLASSES if kind.retryable} == {
         "Unavailable",
+        "BrokerUnavailable",
+        "CallbackFailed",
+        "DecoderUnavailable",
         "StorageUnavailable",
         "CDNUnavailable",
         "StorageBusy",

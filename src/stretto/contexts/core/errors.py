@@ -7,6 +7,7 @@ StrettoError
 │   ├── KeyReused · JobNotInState
 │   ├── UnknownEngine · UnknownJob · UnknownModel
 │   ├── UnknownTranscript · UnknownAsset · UnknownUpload
+│   ├── AddressRefused
 │   └── AccessDenied
 │       └── AccessKeyRefused
 ├── UnusableMedia             the file is at fault                            (never retry)
@@ -20,6 +21,7 @@ StrettoError
 │   ├── StorageUnavailable
 │   │   └── StorageBusy                                                       (retry soon)
 │   ├── CDNUnavailable                                                        (retry later)
+│   ├── CallbackFailed                                                        (retry later)
 │   ├── CDNRefused
 │   ├── AssetMissing · AssetDamaged
 │   └── OutputNotWritable
