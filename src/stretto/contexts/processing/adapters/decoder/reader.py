@@ -24,6 +24,7 @@ from stretto.contexts.processing.adapters.decoder.wire import Command, Kind, Lie
 from stretto.contexts.processing.adapters.findings import (
     LONGEST,
     Findings,
+    Look,
     audio_file,
     outcome_of,
 )
@@ -184,7 +185,7 @@ class IsolatedStream:
         self._findings = wire.unpack_findings(data, samples=samples)
 
 
-def _looked(decoder: DecoderProcess) -> wire.Look:
+def _looked(decoder: DecoderProcess) -> Look:
     kind, data = decoder.answer()
     _raise_fault(kind, data)
     if kind is not Kind.LOOKED:

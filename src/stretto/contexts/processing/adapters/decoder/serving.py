@@ -41,8 +41,7 @@ def serve(descriptor: int) -> None:
         except Fault as fault:
             send(channel, wire.Kind.FAULT, wire.pack_fault(fault))
         except MemoryError:
-            fault = Fault(FaultKind.TOO_MUCH_MEMORY)
-            send(channel, wire.Kind.FAULT, wire.pack_fault(fault))
+            send(channel, wire.Kind.FAULT, wire.pack_fault(Fault(FaultKind.TOO_MUCH_MEMORY)))
         if request.command is wire.Command.DECODE:
             return
         data = channel.recv(wire.REQUEST.size)
