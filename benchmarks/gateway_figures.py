@@ -133,9 +133,9 @@ def recording(chunk_bytes: int, chunks: int = CHUNKS) -> list[Chunk]:
     return made
 
 
-def small(number: int) -> Chunk:
+def small(number: int, *, seconds: int = 1) -> Chunk:
     """A second of sound, another for each number."""
-    samples = np.full(SAMPLE_RATE_HZ, number % 30_000, np.int16)
+    samples = np.full(seconds * SAMPLE_RATE_HZ, number % 30_000, np.int16)
     digest = hashlib.sha256(f"{number}".encode()).hexdigest()
     return Chunk(samples=samples, audio=AudioHash(digest))
 

@@ -10,8 +10,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +25,13 @@ from benchmarks.gateway_figures import Client, Figure, Sizes, percentile, small
 from stretto.contexts.core.errors import TransientEngineFailure
 
 CALLERS: Final = 20
-UNSEEN: Final = frozenset({Fault.REFUSED, Fault.GOAWAY_BELOW})
+BREAKS: Final = (
+    Fault.RESET_IN_BODY,
+    Fault.GOAWAY_AND_CLOSED,
+    Fault.NEVER_ANSWERS,
+    Fault.RESET,
+    Fault.CLOSED,
+)
 TOLD: Final[tuple[tuple[str, float], ...]] = (
     ("1", 1.0),
     ("1.5", 1.5),
@@ -169,22 +176,47 @@ def told(folder: Path) -> Iterator[Figure]:
 
 
 def mixed(folder: Path, sizes: Sizes) -> Iterator[Figure]:
-    """Connections that go away every twenty streams, and calls that break in every other way."""
-    folder.mkdir()
+    """Connections that go away every twenty streams; then calls that break in every other way."""
     calls = sizes.many(500)
+    before = _open()
+    spared = _through(folder / "away", calls, [Fault.REFUSED], goaway_every=20)
+    broken = _through(folder / "broken", calls, BREAKS)
+    left = _open() - before
+    for name, run in (("connections go away", spared), ("calls break", broken)):
+        yield Figure(
+            what=f"{name}: answered",
+            value=calls - run.failed,
+            unit="",
+            wanted=calls,
+            at_least=True,
+            more={"faults": run.faults, "connections": run.connections},
+        )
+        yield Figure(
+            what=f"{name}: above the deadline", value=run.longest_s - 20.0, unit="s", wanted=1.0
+        )
+    yield Figure(what="connections go away: done twice", value=spared.twice, unit="", wanted=0)
+    yield Figure(what="threads and files left open", value=left, unit="", wanted=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    longest_s: float
+    failed: int
+    twice: int
+    faults: int
+    connections: int
+
+
+def _through(folder: Path, calls: int, faults: Sequence[Fault], **given: int) -> _Run:
+    """Eight callers at once, one call in twenty of which meets one of ``faults``."""
+    folder.mkdir(parents=True)
     dice = random.Random(5)
-    faults = [Fault.REFUSED, Fault.GOAWAY_BELOW, Fault.RESET_IN_BODY, Fault.GOAWAY_AND_CLOSED]
-    faults += [Fault.NEVER_ANSWERS, Fault.GOAWAY_ABOVE]
     planned = {number: dice.choice(faults) for number in range(calls) if dice.random() < 0.05}
-    happened: dict[str, set[Fault]] = {}
 
     def script(call: Call) -> Reply:
-        fault = planned.get(call.number, Fault.NONE)
-        happened.setdefault(call.key, set()).add(fault)
-        return Reply(takes_s=0.01, pieces=2, fault=fault)
+        return Reply(takes_s=0.01, pieces=2, fault=planned.get(call.number, Fault.NONE))
 
-    before = _open()
-    with backend(folder, script=script, goaway_every=20) as server:
+    with backend(folder, script=script, **given) as server:
         client = Client(
             server,
             authority=str(server.authority_file(folder)),
@@ -192,29 +224,18 @@ def mixed(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             remote_answer_s=1,
             remote_deadline_s=20,
         )
-        longest, failed = _sent(client, calls)
+        longest_s, failed = _sent(client, calls)
         client.services.close()
         entries = server.entries()
         _settle(server)
     executed = Counter(entry.key for entry in entries if entry.executed)
-    twice = [key for key, times in executed.items() if times > 1]
-    yield Figure(
-        what="broken connections: answered",
-        value=calls - failed,
-        unit="",
-        wanted=calls,
-        at_least=True,
-        more={"faults": len(planned), "connections": max(entry.connection for entry in entries)},
+    return _Run(
+        longest_s=longest_s,
+        failed=failed,
+        twice=sum(times > 1 for times in executed.values()),
+        faults=len(planned),
+        connections=max(entry.connection for entry in entries),
     )
-    yield Figure(
-        what="not looked at, yet done twice",
-        value=sum(happened[key] <= {*UNSEEN, Fault.NONE, Fault.GOAWAY_ABOVE} for key in twice),
-        unit="",
-        wanted=0,
-        more={"done twice after a break in the answer": len(twice)},
-    )
-    yield Figure(what="longest call above its deadline", value=longest - 20.0, unit="s", wanted=1.0)
-    yield Figure(what="threads and files left open", value=_open() - before, unit="", wanted=0)
 
 
 def _sent(client: Client, calls: int) -> tuple[float, int]:

@@ -88,7 +88,7 @@ def test_a_proxy_may_want_a_name_and_a_password(ask: Ask) -> None:
     ("answer", "said"),
     [
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "403"),
-        (b"SSH-2.0-OpenSSH_9.6\r\n", "does not speak HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000, "does not speak HTTP"),
         (b"HTTP/1.1 2", "closed"),
     ],

@@ -263,6 +263,9 @@ class Http2Connection(asyncio.Protocol):
         self._moved.set()
 
     def eof_received(self) -> bool:
+        """Nothing comes any more; nor can what waits to be written hold up those who wait."""
+        self._fail("the service closed it")
+        self._transport.abort()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:

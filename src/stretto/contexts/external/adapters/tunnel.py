@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -71,10 +70,12 @@ class Tunnel(asyncio.Protocol):
         try:
             self._h11.receive_data(data)
             answer = self._h11.next_event()
+            while isinstance(answer, h11.InformationalResponse):
+                answer = self._h11.next_event()
         except h11.ProtocolError:
             self._fail("it does not speak HTTP")
             return
-        if answer is h11.NEED_DATA or isinstance(answer, h11.InformationalResponse):
+        if answer is h11.NEED_DATA:
             return
         if not isinstance(answer, h11.Response):
             self._fail("it does not speak HTTP")
@@ -112,6 +113,5 @@ async def tunnelled(proxy: Proxy, endpoint: APIEndpoint) -> asyncio.Transport:
     try:
         return await tunnel.opened
     except BaseException:
-        with contextlib.suppress(OSError):
-            transport.abort()
+        transport.abort()
         raise
