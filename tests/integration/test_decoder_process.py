@@ -227,11 +227,16 @@ def test_a_decoder_that_died_while_it_waited_is_replaced(talk):
     source, before = IsolatedReader(), children()
     source.prepare()
     (spare,) = children() - before
-    os.kill(int(spare), signal.SIGKILL)
+    kill(spare)
     file = source.probe(source.identify(talk))
     (looked,) = children() - before
-    os.kill(int(looked), signal.SIGKILL)
+    kill(looked)
     assert sum(map(len, source.open(file).blocks())) == 30 * mediagen.RATE_HZ
+
+
+def kill(decoder: str) -> None:
+    os.kill(int(decoder), signal.SIGKILL)
+    os.waitid(os.P_PID, int(decoder), os.WEXITED | os.WNOWAIT)
 
 
 def test_a_decoder_that_nobody_comes_for_ends(talk, monkeypatch):
