@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import (  # type: ignore[attr-defined]  # both are there, one undeclared
-    getproxies_environment,
-    proxy_bypass_environment,
-)
+from urllib.request import getproxies_environment, proxy_bypass
 
 from stretto.contexts.core.errors import EngineUnavailable
 from stretto.settings import Settings, variable_of
@@ -87,7 +84,7 @@ def proxies_of(settings: Settings) -> Callable[[str], str]:
     url = proxies.get("https", proxies.get("all", ""))
 
     def proxy_for(host: str) -> str:
-        passed_by = host in THIS_MACHINE or proxy_bypass_environment(host)
+        passed_by = host in THIS_MACHINE or proxy_bypass(host)
         return "" if passed_by else url
 
     return proxy_for
