@@ -73,10 +73,10 @@ def work(browser: Browser, url: str, recording: Path, long: Path) -> None:
     expect(page.locator(".badge")).to_have_text("done", timeout=60_000)
     page.set_input_files("#files", long)
     card = page.locator("article", has_text=long.name)
-    expect(card.get_by_role("log")).to_contain_text("epoch of belief", timeout=60_000)
+    expect(card.get_by_role("log")).to_contain_text("age of foolishness", timeout=60_000)
     card.evaluate("card => scrollTo(0, card.getBoundingClientRect().top + scrollY - 330)")
     picture(page, "page-transcribe")
-    expect(card.locator(".badge")).to_have_text("done", timeout=120_000)
+    expect(card.locator(".badge")).to_have_text("done", timeout=180_000)
 
     summaries = json.loads(page.request.get(f"{url}/api/transcripts").text())["transcripts"]
     book = next(one["id"] for one in summaries if one["file"] == recording.name)
