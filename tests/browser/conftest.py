@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.serving import Served, serving
 from tests.mediagen import recorded_speech
@@ -35,6 +35,16 @@ def browser_type_launch_args() -> dict[str, Any]:
     if not CHROMIUM.exists():
         pytest.skip(f"there is no browser at {CHROMIUM} (Debian's package chromium)")
     return {"executable_path": str(CHROMIUM), "args": list(FLAGS)}
+
+
+@pytest.fixture(scope="module")
+def browser(browser_type_launch_args: dict[str, Any]) -> Iterator[Browser]:
+    """One for each file: while there is one, its event loop runs in this thread, and tests of other
+    files have loops of their own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**browser_type_launch_args)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

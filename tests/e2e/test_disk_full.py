@@ -38,7 +38,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=[0, 330, 370], ids="{}kB_left".format)
+@pytest.fixture(scope="module", params=[0, 410, 460], ids="{}kB_left".format)
 def tried(
     request: pytest.FixtureRequest,
     known: Known,
@@ -66,7 +66,7 @@ def test_a_full_data_disk_is_told_in_one_sentence(tried: tuple[Attempt, Attempt]
     assert len(full.err.splitlines()) == 1, full.err
 
 
-@pytest.mark.parametrize("tried", [330, 370], indirect=True, ids="{}kB_left".format)
+@pytest.mark.parametrize("tried", [410, 460], indirect=True, ids="{}kB_left".format)
 def test_what_could_be_transcribed_is_given_even_if_it_cannot_be_kept(
     tried: tuple[Attempt, Attempt],
 ) -> None:

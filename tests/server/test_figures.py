@@ -26,6 +26,9 @@ def test_answers_are_counted_and_told_to_prometheus(open_site: Site) -> None:
     for _ in range(3):
         client.get("/api/jobs").raise_for_status()
     assert client.get("/api/jobs/nonsense").status_code >= 400
+    monitoring = open_site.serving.monitoring.start("serve")
+    assert monitoring is not None
+    monitoring.reporter.round()  # what happens every ten seconds
     answer = client.get("/metrics")
     assert answer.headers["content-type"] == PROMETHEUS
     counted = {
@@ -57,7 +60,7 @@ def test_an_alert_is_silenced_for_a_while(open_site: Site) -> None:
         row["rule"] for row in client.get("/api/alerts").json()["alerts"] if row["silenced_until"]
     }
     assert silenced == {rule}
-    assert client.post("/api/alerts/no-such/silence", json={"seconds": 60}).status_code == 400
+    assert client.post("/api/alerts/no-such/silence", json={"seconds": 60}).status_code == 404
     assert client.post(f"/api/alerts/{rule}/silence", json={"seconds": -1}).status_code == 422
 
 

@@ -82,7 +82,10 @@ def alerts(server: ServerOf, caller: Admin) -> Response:
 )
 def silence(rule: str, wanted: schemas.Silence, server: ServerOf, caller: Admin) -> Response:
     """Tell nobody of a rule for a while; 0 ends that."""
-    _watched(server).silence(rule, wanted.seconds)
+    watched = _watched(server)
+    if rule not in {one.name for one in watched.rules()}:
+        raise HttpError(404, f"There is no rule {rule[:64]!r}.", code="unknown_rule")
+    watched.silence(rule, wanted.seconds)
     return Response(status_code=204)
 
 
