@@ -74,6 +74,7 @@ class FleetProcess:
             (signals.worker_process_init, self._begin_child),
             (signals.worker_process_shutdown, self._end_child),
             (signals.worker_shutting_down, self._shut_down),
+            (signals.worker_shutdown, self._end),
         ):
             sent.connect(handler, weak=False)
 
@@ -157,6 +158,11 @@ class FleetProcess:
                 os.kill(child, LEAVE if patiently else signal.SIGTERM)
         if not patiently:
             _exit_after(HURRY_S)
+
+    def _end(self, **_: Any) -> None:
+        """Celery ends when the last task does, which is a moment before the worker has left."""
+        if self._is_threaded and self._worker is not None:
+            self._worker.join(LAST_S)
 
     def _leave(self, *, patiently: bool) -> None:
         if not patiently:  # whatever keeps it: what was not handed back is found by its lease

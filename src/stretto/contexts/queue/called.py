@@ -101,3 +101,7 @@ class CalledWorker:
             left()
 
         threading.Thread(target=wait, name="leaving", daemon=True).start()
+
+    def join(self, within_s: float) -> None:
+        """Wait until a worker that was told to leave has said that it is gone."""
+        self._thread.join(within_s)
