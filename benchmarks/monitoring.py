@@ -296,7 +296,7 @@ def main() -> int:
         print(f"{figure.name}: {figure.value:.3g} {figure.unit} ({figure.asked})", flush=True)
     print(table(figures))
     if not quick:
-        write(figures, RESULTS / "monitoring.jsonl")
+        write(figures, RESULTS.with_name("monitoring.jsonl"))
     return 0 if all(one.reached for one in figures) else 1
 
 
