@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tests import mediagen
 
-MANY = 200_000
+MANY = 50_000
 
 
 def element(name: str, payload: bytes) -> bytes:
