@@ -7,8 +7,6 @@ The form is that of Standard Webhooks 1.0 (https://www.standardwebhooks.com): th
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import logging
 import random
@@ -17,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from stretto.contexts.core import signing
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.queue.model import Job
@@ -168,16 +167,10 @@ def headers_of(webhook_id: str, at_s: int, body: bytes, secret: str) -> dict[str
 
 
 def signature(webhook_id: str, at_s: int, body: bytes, secret: str) -> str:
-    """HMAC-SHA256 over id, time and body, joined by full stops.
-
-    >>> signature("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}',
-    ...           "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE='
-    """
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    content = b".".join((webhook_id.encode(), str(at_s).encode(), body))
-    digest = hmac.new(key, content, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
+    """With the secret in its usual form: ``whsec_`` and base64."""
+    return signing.signature(
+        base64.b64decode(secret.removeprefix("whsec_")), webhook_id, at_s, body
+    )
 
 
 def delay_s(attempts: int, chance: float) -> float:

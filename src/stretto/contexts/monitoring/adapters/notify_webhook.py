@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import http.client
 import json
 import ssl
@@ -16,6 +13,7 @@ from urllib.parse import urlsplit
 from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.events import AlertsChanged
 from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.core.signing import signature
 from stretto.contexts.monitoring.notices import subject_of, text_of
 
 TIMEOUT_S: Final = 5.0
@@ -37,14 +35,14 @@ class WebhookNotifier:
                 "alerts": [asdict(alert) for alert in notice.alerts],
             }
         ).encode()
-        moment = str(int(self._clock().unix_s))
+        at_s = int(self._clock().unix_s)
         headers = {
             "Content-Type": "application/json",
             "webhook-id": notice_id,
-            "webhook-timestamp": moment,
+            "webhook-timestamp": str(at_s),
         }
         if self._secret:
-            headers["webhook-signature"] = signature(self._secret, notice_id, moment, body)
+            headers["webhook-signature"] = signature(self._secret.encode(), notice_id, at_s, body)
         self._post(body, headers)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> None:
@@ -70,10 +68,3 @@ class WebhookNotifier:
             ) from cause
         if not 200 <= status < 300:
             raise Unavailable(f"The webhook at {place} answered {status}. It is tried again.")
-
-
-def signature(secret: str, notice_id: str, moment: str, body: bytes) -> str:
-    """HMAC-SHA-256 over id, time and body, so that none of them can be another one's."""
-    signed = b".".join((notice_id.encode(), moment.encode(), body))
-    digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
-    return f"v1,{base64.b64encode(digest).decode()}"
