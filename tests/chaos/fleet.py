@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from stretto.contexts.core.events import JobStarted
 from stretto.contexts.core.identifiers import JobId, Language
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.queue.model import FileWork, Job, Wanted
 from stretto.contexts.queue.service import QueueService
 from tests.chaos.worker import LIMITS, SECONDS, a_service
@@ -52,6 +54,7 @@ class Fleet:
     lease_s: int = 1
     environment: dict[str, str] = field(default_factory=dict)
     crew: list[subprocess.Popen[str]] = field(default_factory=list)
+    frozen: list[subprocess.Popen[str]] = field(default_factory=list)
     deaths: int = 0
 
     def submit(self, *names: str) -> list[JobId]:
@@ -86,6 +89,28 @@ class Fleet:
             victim = dice.choice(alive)
             victim.kill()
             victim.wait()
+
+    def stop_one(self) -> subprocess.Popen[str]:
+        """Freezes the first of the crew, and takes it out of the crew until it is woken.
+
+        Never in the middle of a write: nobody but the system could take its lock from a process
+        that is stopped there, and what is tried here is what others do with its work.
+        """
+        frozen = self.crew.pop(0)
+        self.frozen.append(frozen)
+        for _ in range(100):
+            frozen.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, frozen.pid, os.WSTOPPED | os.WNOWAIT)
+            if not _is_being_written(self.database):
+                return frozen
+            frozen.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+        raise AssertionError("the worker was in the middle of a write each time")
+
+    def wake(self, frozen: subprocess.Popen[str]) -> None:
+        self.frozen.remove(frozen)
+        self.crew.append(frozen)
+        frozen.send_signal(signal.SIGCONT)
 
     def recovery_s(self, victim: subprocess.Popen[str]) -> list[float]:
         """Kills one, and waits: how long after that each of its jobs was begun by another."""
@@ -146,7 +171,7 @@ class Fleet:
         return Counter(str(stream) for (stream,) in rows)
 
     def dismiss(self) -> None:
-        for worker in self.crew:
+        for worker in [*self.crew, *self.frozen]:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGCONT)
                 worker.kill()
@@ -163,6 +188,24 @@ class Fleet:
             stdout=subprocess.PIPE,
             text=True,
         )
+
+
+def _is_being_written(database: Database) -> bool:
+    if isinstance(database, SqliteDatabase):
+        connection = sqlite3.connect(database.path, timeout=0, isolation_level=None)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            connection.close()
+        return False
+    with database.read() as connection:
+        (locks,) = connection.execute(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND mode = 'RowExclusiveLock'"
+        ).fetchone()
+    return bool(locks)
 
 
 def _bury(worker: subprocess.Popen[str]) -> None:
