@@ -56,6 +56,8 @@ CORPORA = {
         Corpus(name="en0", group=ENGLISH),
         Corpus(name="en1", group=ENGLISH, seed=1),
         Corpus(name="en2", group=ENGLISH, seed=2),
+        Corpus(name="en3", group=ENGLISH, seed=6),
+        Corpus(name="en4", group=ENGLISH, seed=7),
         Corpus(name="en-noisy", group="English, noise at 10 dB", seed=3, noise_db=10),
         Corpus(name="ru0", group="Russian", language="ru", model="base"),
         Corpus(name="en-2h", group="English, 2 hours", seed=4, minutes=120, runs_at_most=3),
@@ -65,7 +67,7 @@ CORPORA = {
         Corpus(name="warm-up", group="English, 15 seconds", minutes=0.25),
     )
 }
-USUAL = ("en0", "en1", "en2", "en-noisy", "ru0", "en-2h")
+USUAL = ("en0", "en1", "en2", "en3", "en4", "en-noisy", "ru0", "en-2h")
 LONG = ("en-10h",)
 
 
