@@ -34,7 +34,12 @@ from stretto.contexts.processing.adapters.onnx_graph import BYTE, Graph
 from stretto.contexts.processing.adapters.onnx_session import opened
 from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.adapters.silero import SileroDetector
-from stretto.contexts.processing.adapters.whisper.eight_bits import Rounded, product, seven_bits
+from stretto.contexts.processing.adapters.whisper.eight_bits import (
+    Rounded,
+    placed,
+    product,
+    seven_bits,
+)
 from stretto.contexts.processing.adapters.whisper.encoder import LAYERS_THAT_HEAR_EACH_STEP
 from stretto.contexts.processing.adapters.whisper.engine import LONGEST_WINDOW
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES, log_mel
@@ -129,7 +134,7 @@ def rates() -> tuple[float, float]:
 def _product_of_bytes(graph: Graph, weight: Array) -> str:
     values = graph.node("Cast", "x", to=BYTE)
     scale = graph.constant(np.ones((1, 1), np.float32))
-    return product(graph, Rounded(values, scale), seven_bits([weight]))
+    return product(graph, Rounded(values, scale), placed(graph, seven_bits([weight])))
 
 
 def _seconds(write: Callable[[Graph], str], x: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -192,14 +192,12 @@ class Fleet:
 
 def _is_being_written(database: Database) -> bool:
     if isinstance(database, SqliteDatabase):
-        connection = sqlite3.connect(database.path, timeout=0, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return True
-        finally:
-            connection.close()
-        return False
+        with closing(sqlite3.connect(database.path, timeout=0, isolation_level=None)) as own:
+            try:
+                own.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+            return False
     with database.read() as connection:
         (locks,) = connection.execute(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from statistics import median
 
 from stretto.contexts.core.audio import AudioFile
@@ -14,7 +15,11 @@ class MemoryTranscriptStore:
     """Keeps transcripts for as long as it lives."""
 
     def __init__(self) -> None:
+        self.prepared = threading.Event()
         self._kept: dict[TranscriptId, tuple[TranscriptRequest, Transcript]] = {}
+
+    def prepare(self) -> None:
+        self.prepared.set()
 
     def find(self, request: TranscriptRequest) -> Transcript | None:
         for kept, transcript in self._newest_first():

@@ -62,6 +62,18 @@ SOON_S = 5.0
 FIND_OUT = TranscriptionOptions()
 
 
+class Patient(MemoryReader):
+    """Hashes a file when ``engine`` is ready, and not before."""
+
+    def __init__(self, engine: MemoryEngine) -> None:
+        super().__init__({TALK.name: a_talk()}, block=SAMPLE_RATE_HZ)
+        self._engine = engine
+
+    def identify(self, path: Path) -> FileIdentity:
+        assert self._engine.prepared.wait(SOON_S)
+        return super().identify(path)
+
+
 @pytest.fixture
 def studio() -> Studio:
     return Studio({TALK.name: a_talk()})
@@ -120,6 +132,18 @@ def test_the_engine_gets_ready_while_the_file_is_opened(studio: Studio) -> None:
     assert engine.prepared.wait(SOON_S)
 
 
+def test_what_is_transcribed_again_has_its_engine_ready_before_it_is_hashed() -> None:
+    engine = an_engine()
+    studio = Studio({TALK.name: a_talk()})
+    studio.reader = Patient(engine)
+    assert studio.service(engine).process_file(TALK, ENGLISH, again=True).segments
+
+
+def test_the_library_has_its_tables_before_there_is_something_to_keep(studio: Studio) -> None:
+    studio.transcribe(an_engine())
+    assert studio.transcripts.prepared.wait(SOON_S)
+
+
 def test_for_what_is_known_no_engine_gets_ready(studio: Studio) -> None:
     studio.transcribe(an_engine())
     engine = an_engine()
@@ -133,14 +157,8 @@ def test_for_a_large_file_the_engine_gets_ready_before_it_is_hashed(tmp_path: Pa
     with path.open("wb") as file:
         file.truncate(LARGE_BYTES)  # a hole, which takes no disk
     engine = an_engine()
-
-    class Patient(MemoryReader):
-        def identify(self, path: Path) -> FileIdentity:
-            assert engine.prepared.wait(SOON_S)
-            return super().identify(path)
-
     studio = Studio({TALK.name: a_talk()})
-    studio.reader = Patient({TALK.name: a_talk()}, block=SAMPLE_RATE_HZ)
+    studio.reader = Patient(engine)
     studio.service(engine).process_file(path, ENGLISH)
 
 

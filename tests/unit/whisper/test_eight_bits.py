@@ -11,7 +11,12 @@ pytest.importorskip("onnxruntime")
 
 from stretto.contexts.processing.adapters.onnx_graph import Graph
 from stretto.contexts.processing.adapters.onnx_session import opened
-from stretto.contexts.processing.adapters.whisper.eight_bits import product, rounded, seven_bits
+from stretto.contexts.processing.adapters.whisper.eight_bits import (
+    placed,
+    product,
+    rounded,
+    seven_bits,
+)
 
 OUTPUTS, WIDTH = 5_000, 64
 Product = Callable[[np.ndarray], np.ndarray]
@@ -19,7 +24,7 @@ Product = Callable[[np.ndarray], np.ndarray]
 
 def product_with(*blocks: np.ndarray) -> Product:
     graph = Graph()
-    y = product(graph, rounded(graph, "x", axis=1), seven_bits(blocks))
+    y = product(graph, rounded(graph, "x", axis=1), placed(graph, seven_bits(blocks)))
     session = opened(graph.model(inputs={"x": ["rows", WIDTH]}, outputs=[y]))
     return lambda x: np.asarray(session.run(None, {"x": x})[0])
 

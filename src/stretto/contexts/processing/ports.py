@@ -179,6 +179,10 @@ class ResultCache(Protocol):
 class TranscriptStore(Protocol):
     """Keeps whole transcripts."""
 
+    def prepare(self) -> None:
+        """Do now what the first call would have to wait for, such as making tables. What fails
+        may be raised, and will be told by that call again."""
+
     def find(self, request: TranscriptRequest) -> Transcript | None:
         """The newest complete transcript for this very request, or None."""
 

@@ -23,6 +23,7 @@ from stretto.contexts.processing.progress import ProgressTracker
 
 if TYPE_CHECKING:
     from stretto.contexts.processing.parts import Reels
+    from stretto.contexts.processing.ports import Engine, TranscriptStore
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class ProcessingService(Equipment):
         not tried again. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with
         the transcript in it; an engine's failure on a chunk makes the transcript partial instead.
         """
-        preparing = self._prepared() if _is_large(path) else None
+        preparing = self._prepared() if again or _is_large(path) else None
         content = self.reader.identify(path)
         asked = self._request(content, stream, options)
         known = None if again else self.transcripts.find(asked)
@@ -93,14 +94,17 @@ class ProcessingService(Equipment):
         return plan(self, self.reader.probe(self.reader.identify(path), stream=stream), options)
 
     def _prepared(self) -> Thread:
-        """The decoder and the engine get ready, side by side with what comes before them."""
+        """What will be needed gets ready, side by side with what comes before it: the decoder,
+        the engine, and the tables of a new library."""
         self.reader.prepare()
 
         def prepare() -> None:
-            try:
-                self.engine.prepare()
-            except Exception as failure:
-                logger.debug("The engine is not ready yet, and will say why: %s", failure)
+            needed: Engine | TranscriptStore
+            for needed in (self.engine, self.transcripts):
+                try:
+                    needed.prepare()
+                except Exception as failure:
+                    logger.debug("Not ready yet, and it will say why: %s", failure)
 
         thread = Thread(target=prepare, name="prepare")
         thread.start()

@@ -48,6 +48,10 @@ class SqlTranscriptStore:
         self._database = database
         self._outbox = outbox
 
+    def prepare(self) -> None:
+        with self._database.read():
+            pass
+
     def find(self, request: TranscriptRequest) -> Transcript | None:
         """The newest complete transcript for this very request, or None."""
         key = request_digest(request, schema_version=SCHEMA_VERSION)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stretto.contexts.processing.adapters.onnx_graph import Graph
-from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
+from stretto.contexts.processing.adapters.whisper.eight_bits import placed, product, seven_bits
 from stretto.contexts.processing.adapters.whisper.layers import Layers
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
@@ -85,7 +85,7 @@ class DecoderGraphs:
     def _logits(self, layers: Layers, x: str) -> str:
         normal = layers.rounded(layers.normalised(x, "decoder/layer_norm"))
         weight = seven_bits(self._weights.blocks("decoder/projection/weight"))
-        return product(layers.graph, normal, weight)
+        return product(layers.graph, normal, placed(layers.graph, weight))
 
     def _queries(self, place: str) -> tuple[Array, Array]:
         """Weight and bias; the scale of the dot products (Vaswani et al. 2017) goes into the

@@ -40,6 +40,14 @@ class SevenBits:
     scales: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The names of a weight's values and scales in a graph."""
+
+    values: str
+    scales: str
+
+
 def rounded(graph: Graph, x: str, *, axis: int) -> Rounded:
     """``x`` in bytes; ``axis`` is its last one."""
     largest = graph.node("ReduceMax", graph.node("Abs", x), axes=[axis], keepdims=1)
@@ -50,14 +58,19 @@ def rounded(graph: Graph, x: str, *, axis: int) -> Rounded:
     return Rounded(graph.node("Cast", shifted, to=BYTE), scale)
 
 
-def product(graph: Graph, inputs: Rounded, weight: SevenBits) -> str:
+def placed(graph: Graph, weight: SevenBits) -> Placed:
+    """``weight`` as constants of ``graph``, for as many products as there are."""
+    return Placed(graph.constant(weight.values.T), graph.constant(weight.scales))
+
+
+def product(graph: Graph, inputs: Rounded, weight: Placed) -> str:
     """The product of ``inputs`` and ``weight``, in floats."""
     total = graph.node(
         "MatMulIntegerToFloat",
         inputs.values,
-        graph.constant(weight.values.T),
+        weight.values,
         graph.constant(np.float32(1)),
-        graph.constant(weight.scales),
+        weight.scales,
         graph.constant(MIDDLE),
         domain=MICROSOFT,
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
 from stretto.contexts.processing.adapters.onnx_session import opened
-from stretto.contexts.processing.adapters.whisper.eight_bits import product, seven_bits
+from stretto.contexts.processing.adapters.whisper.eight_bits import placed, product, seven_bits
+from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.layers import Layers
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 
@@ -18,6 +20,9 @@ FRAMES_PER_STEP: Final = 2 * POOLED_STEPS
 
 LAYERS_THAT_HEAR_EACH_STEP: Final = 1
 """In the later ones a step attends to the averages of neighbours, half as many as there are."""
+
+STEPS: Final = FULL_FRAMES // 2
+TILE: Final = 150
 
 
 class Encoder:
@@ -54,7 +59,9 @@ def _model(weights: Weights) -> bytes:
         place = f"encoder/layer_{number}"
         pooled = number >= LAYERS_THAT_HEAR_EACH_STEP
         x = _attention(layers, x, f"{place}/self_attention", pooled=pooled)
-        x = layers.feed_forward(x, f"{place}/ffn")
+        # It is four times as wide inside as the rest.
+        tiles = [layers.feed_forward(tile, f"{place}/ffn") for tile in _tiles(graph, x)]
+        x = graph.node("Concat", *tiles, axis=1)
     x = _pooled(layers, layers.normalised(x, "encoder/layer_norm"))
     width, bands, _ = weights["encoder/conv1/weight"].shape
     inputs = {"mel": ["batch", bands, "frames"], "position": ["steps", width]}
@@ -70,13 +77,21 @@ def _attention(layers: Layers, x: str, place: str, *, pooled: bool) -> str:
     heard = layers.rounded(_pooled(layers, steps)) if pooled else own
     joint = weights.floats(f"{place}/linear_0/weight")  # queries above keys above values
     parts = [
-        product(graph, inputs, seven_bits([part]))
+        product(graph, inputs, placed(graph, seven_bits([part])))
         for inputs, part in zip((own, heard, heard), np.split(joint, 3), strict=True)
     ]
     bias = layers.constant(f"{place}/linear_0/bias")
     heads = weights.number("encoder/num_heads")
     y = graph.node("MultiHeadAttention", *parts, bias, domain=MICROSOFT, num_heads=heads)
     return layers.sum(x, layers.linear(y, f"{place}/linear_1"))
+
+
+def _tiles(graph: Graph, x: str) -> list[str]:
+    """So many steps at once that what is computed of them stays in the cache of the processor, and
+    comes from the heap: larger blocks would be asked for at the system, page by page."""
+    ends = [graph.constant(np.array([end], np.int64)) for end in range(0, STEPS + 1, TILE)]
+    axis = graph.constant(np.array([1], np.int64))
+    return [graph.node("Slice", x, *both, axis) for both in pairwise(ends)]
 
 
 def _pooled(layers: Layers, x: str) -> str:

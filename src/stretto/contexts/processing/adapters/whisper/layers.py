@@ -9,7 +9,9 @@ from typing import Final
 
 from stretto.contexts.processing.adapters.onnx_graph import MICROSOFT, Graph
 from stretto.contexts.processing.adapters.whisper.eight_bits import (
+    Placed,
     Rounded,
+    placed,
     product,
     rounded,
     seven_bits,
@@ -26,6 +28,8 @@ class Layers:
         self.graph = graph
         self.weights = weights
         self._axis = axis
+        self._constants: dict[str, str] = {}
+        self._placed: dict[str, Placed] = {}
 
     def normalised(self, x: str, place: str) -> str:
         """Ba, Kiros and Hinton, "Layer Normalization", 2016."""
@@ -36,15 +40,18 @@ class Layers:
         return rounded(self.graph, x, axis=self._axis)
 
     def linear(self, x: str | Rounded, place: str) -> str:
-        weight, bias = self.weights.floats(f"{place}/weight"), self.weights.floats(f"{place}/bias")
-        return self.affine(x, weight, bias)
+        if place not in self._placed:
+            weight = self.weights.floats(f"{place}/weight")
+            self._placed[place] = placed(self.graph, seven_bits([weight]))
+        return self._affine(x, self._placed[place], self.constant(f"{place}/bias"))
 
     def affine(self, x: str | Rounded, weight: Array, bias: Array) -> str:
         """``weight`` of shape (outputs, inputs), ``bias`` (outputs,)."""
+        return self._affine(x, placed(self.graph, seven_bits([weight])), self.graph.constant(bias))
+
+    def _affine(self, x: str | Rounded, weight: Placed, bias: str) -> str:
         inputs = self.rounded(x) if isinstance(x, str) else x
-        return self.sum(
-            product(self.graph, inputs, seven_bits([weight])), self.graph.constant(bias)
-        )
+        return self.sum(product(self.graph, inputs, weight), bias)
 
     def feed_forward(self, x: str, place: str) -> str:
         """``x`` and what the layer adds to it (Vaswani et al. 2017, section 3.3)."""
@@ -56,4 +63,7 @@ class Layers:
         return self.graph.node("Add", x, y)
 
     def constant(self, name: str) -> str:
-        return self.graph.constant(self.weights.floats(name))
+        """What is used several times stands in the graph once."""
+        if name not in self._constants:
+            self._constants[name] = self.graph.constant(self.weights.floats(name))
+        return self._constants[name]
