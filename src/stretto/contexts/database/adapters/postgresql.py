@@ -13,6 +13,12 @@ import sqlalchemy as sa
 import sqlalchemy.exc
 
 from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.database.adapters.group_commit import (
+    AllAtOnce,
+    GroupCommit,
+    Line,
+    one_by_one,
+)
 from stretto.contexts.database.adapters.postgresql_errors import translate, undone_by_conflict
 from stretto.contexts.database.model import Dialect, PoolMetrics
 from stretto.contexts.database.ports import Value
@@ -61,6 +67,7 @@ class PostgresDatabase:
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._closed = False
+        self._line = Line()
 
     @contextmanager
     def read(self) -> Generator[PostgresConnection, None, None]:
@@ -110,6 +117,16 @@ class PostgresDatabase:
         if self._writing() is not None:
             return once()
         return self._retry.run(once, undone=undone_by_conflict)
+
+    def together(self, all_at_once: AllAtOnce = one_by_one) -> GroupCommit:
+        """For those whose ``transact`` goes along with that of other threads: the server is told
+        once for all of them to begin, and to keep its promise."""
+        return GroupCommit(self, self._line, all_at_once=all_at_once)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the calling thread is in a ``write``."""
+        return self._writing() is not None
 
     def close(self) -> None:
         """Close all connections; later use is refused."""
