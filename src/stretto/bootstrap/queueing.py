@@ -86,6 +86,7 @@ def build_embedded(
     publish: Publish,
     wrote: Callable[[], object],
     workshop: FileWorkshop,
+    call_back: Callable[[], None] = lambda: None,
 ) -> EmbeddedQueue:
     """The queue for a process that does what it submits."""
     service = build_queue(settings, database, publish=publish, wrote=wrote)
@@ -95,7 +96,7 @@ def build_embedded(
             settings, database, service, workshop, source=source, concurrency=1, queues=()
         )
 
-    return EmbeddedQueue(service, worker=worker)
+    return EmbeddedQueue(service, worker=worker, call_back=call_back)
 
 
 def build_worker(
