@@ -24,13 +24,15 @@ from tests.caches import RedisServer, redis_server
 from benchmarks import ROOT, machine
 from benchmarks.queue import place, queue_of, throughput
 from benchmarks.report import RESULTS
+from benchmarks.sections import rendered
 from stretto.bootstrap import build_database
-from stretto.bootstrap.queueing import build_worker, clock_of, jobs_of
+from stretto.bootstrap.clock import now
+from stretto.bootstrap.queueing import clock_of, jobs_of
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
 from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
 from stretto.contexts.queue.adapters.workers import SqlWorkers
-from stretto.contexts.queue.model import FileWork, JobPriority, LeaseTerms
+from stretto.contexts.queue.model import EVERY_QUEUE, FileWork, JobPriority, LeaseTerms, WorkerNode
 from stretto.settings import Settings
 
 WORKERS: Final = (1, 10, 30, 100, 300, 1000, 3000, 10_000)
@@ -38,6 +40,7 @@ JOBS_S: Final = {"15 s": 15.0, "2 min": 120.0, "30 min": 1800.0}
 """How long a worker has with one job."""
 
 TERMS: Final = LeaseTerms()
+PAGE: Final = ROOT / "docs" / "scaling.md"
 PLOT: Final = ROOT / "docs" / "images" / "scaling.svg"
 
 
@@ -86,9 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for job in JOBS_S
         for workers in WORKERS
     ]
-    print(report(costs, points))
+    body = report(costs, points)
+    print(body)
     if given.quick:
         return
+    PAGE.write_text(rendered(PAGE.read_text("utf-8"), "scaling", body), "utf-8")
     document = {
         "machine": machine.describe(),
         "costs": asdict(costs),
@@ -109,7 +114,7 @@ def a_redis() -> Generator[RedisServer, None, None]:
 
 
 def measured(settings: Settings, redis: RedisServer, jobs: int) -> Costs:
-    rate, _ = throughput(settings, jobs, workers=4, hands=1)
+    run = throughput(settings, jobs, workers=4, hands=1)
     database = build_database(settings)
     try:
         with queue_of(settings) as queue:
@@ -117,7 +122,9 @@ def measured(settings: Settings, redis: RedisServer, jobs: int) -> Costs:
             workers = SqlWorkers(database, clock=clock_of(database))
             table = jobs_of(database)
             ready = SqlReadyJobs(database, clock=clock_of(database))
-            node = build_worker(settings, database, queue, None, concurrency=1).node  # type: ignore[arg-type]
+            node = WorkerNode(
+                id="w", host="h", pid=1, concurrency=1, queues=EVERY_QUEUE, started_at=now()
+            )
             for number in range(jobs):
                 queue.submit(FileWork(path=f"/nowhere/waiting-{number}.wav"))
 
@@ -137,7 +144,7 @@ def measured(settings: Settings, redis: RedisServer, jobs: int) -> Costs:
     message_bytes = (memory_of(redis) - before) / jobs
     messages.close()
     return Costs(
-        job_s=1.0 / rate,
+        job_s=1.0 / run.rate,
         look_s=look_s,
         beat_s=beat_s,
         sweep_s=sweep_s,
@@ -200,20 +207,48 @@ def simulated(costs: Costs, *, workers: int, job: str, jobs_each: int) -> Point:
 
 
 def report(costs: Costs, points: Sequence[Point]) -> str:
+    """As a part of the page."""
+    found = machine.describe()
     lines = [
-        f"a job {1e3 * costs.job_s:.2f} ms of the database ({1 / costs.job_s:.0f}/s), "
-        f"{costs.job_bytes:.0f} bytes with its events",
-        f"a look {1e3 * costs.look_s:.2f} ms, a beat {1e3 * costs.beat_s:.2f} ms, "
-        f"a sweep {1e3 * costs.sweep_s:.2f} ms: a busy worker takes {costs.alive():.2%}",
-        f"a message {1e3 * costs.message_s:.2f} ms of the broker, {costs.message_bytes:.0f} bytes",
+        "| | costs |",
+        "| --- | --- |",
+        f"| a job: accepted, claimed, ended | {1e3 * costs.job_s:.2f} ms of the database "
+        f"({1 / costs.job_s:.0f} a second), {costs.job_bytes:.0f} bytes with its events |",
+        f"| a look, a beat, a sweep | {1e3 * costs.look_s:.2f}, {1e3 * costs.beat_s:.2f} and "
+        f"{1e3 * costs.sweep_s:.2f} ms: a busy process takes {costs.alive():.2%} |",
+        f"| a message | {1e3 * costs.message_s:.2f} ms of the broker, "
+        f"{costs.message_bytes:.0f} bytes |",
         "",
-        "workers  " + "  ".join(f"{job:>18}" for job in JOBS_S),
+        "Simulated: the share of their time that workers work, and the jobs that end in a second.",
+        "",
+        "| processes | " + " | ".join(f"jobs of {job}" for job in JOBS_S) + " |",
+        "| ---: |" + " ---: |" * len(JOBS_S),
     ]
     for workers in WORKERS:
         row = [point for point in points if point.workers == workers]
-        cells = [f"{point.working:>7.1%} {point.jobs_per_s:>7.1f}/s" for point in row]
-        lines.append(f"{workers:>7}  " + "  ".join(f"{cell:>18}" for cell in cells))
-    return "\n".join(lines)
+        cells = [f"{point.working:.1%}, {point.jobs_per_s:.1f}/s" for point in row]
+        lines.append(f"| {workers} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *breaking(costs), "", f"{found['cpu']}, {found['cores']} cores."])
+
+
+def breaking(costs: Costs) -> list[str]:
+    """How many processes fill each of the three lines: the smallest number breaks first."""
+    lines = [
+        "As many processes are the most for each:",
+        "",
+        "| | " + " | ".join(f"jobs of {job}" for job in JOBS_S) + " |",
+        "| --- |" + " ---: |" * len(JOBS_S),
+    ]
+    alive = [1.0 / costs.alive()] * len(JOBS_S)
+    claims = [mean_s / costs.job_s for mean_s in JOBS_S.values()]
+    messages = [mean_s / costs.message_s for mean_s in JOBS_S.values()]
+    for what, most in (
+        ("signs of life, looks and sweeps", alive),
+        ("jobs through the table", claims),
+        ("messages through the broker", messages),
+    ):
+        lines.append(f"| {what} | {' | '.join(f'{number:,.0f}' for number in most)} |")
+    return lines
 
 
 def draw(points: Sequence[Point], path: Path) -> None:

@@ -247,12 +247,14 @@ class Application:
         prompt: str = "",
         priority: str = "medium",
         key: str = "",
+        callback: str = "",
     ) -> JobId:
         """Transcribe in the background; ask ``job``, ``progress`` and ``result`` about it.
 
         The job is on the disk when this returns; if this process dies, another worker goes on.
         ``priority`` is high, medium or low. Submitting again with the same ``key`` within a day
-        answers the same job. Raises InvalidOption, KeyReused, StorageFull and StorageUnavailable.
+        answers the same job. ``callback`` is a URL that is called, signed, when the job is over.
+        Raises InvalidOption, AddressRefused, KeyReused, StorageFull and StorageUnavailable.
         """
         from stretto.contexts.queue.model import FileWork, JobPriority
 
@@ -263,7 +265,7 @@ class Application:
             model=self.model,
         )
         queue = self.queueing.made()
-        return queue.submit(work, priority=JobPriority.parse(priority), key=key)
+        return queue.submit(work, priority=JobPriority.parse(priority), key=key, callback=callback)
 
     def job(self, job_id: JobId) -> ProcessingJob:
         """Also one of another process. Raises UnknownJob."""

@@ -39,7 +39,9 @@ class LedgerWiring(Wiring):
         transcripts = SqlTranscriptStore(database, outbox=OutboxWriter())
         processing = a_service(engine, cache, transcripts, events)
         service = build_queue(settings, database, publish=events.publish)
-        workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing)
+        workshop = FileWorkshop(
+            settings, processing, with_engine=lambda _: processing, divides=True
+        )
         source = CalledSource(queues)
         worker = build_worker(
             settings,

@@ -18,6 +18,7 @@ import pytest
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.chaos.score import print_recovery, print_score
 from tests.conftest import Place
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
@@ -44,15 +45,6 @@ def assert_every_file_was_done_once(fleet: Fleet, names: list[str]) -> int:
     return sum(chunks for _, chunks in expected.values())
 
 
-def print_score(fleet: Fleet, chunks: int, kills: int) -> None:
-    calls = sum(fleet.calls().values())
-    print(
-        f"\naccepted {len(fleet.jobs())}, completed {fleet.count_of(JobStatus.COMPLETED)}, "
-        f"dead-lettered {fleet.count_of(JobStatus.FAILED)}, kills {kills}, chunks {chunks}, "
-        f"calls {calls} ({100 * (calls - chunks) / chunks:.1f} % twice), seed {SEED}"
-    )
-
-
 def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Path) -> None:
     dice, kills = random.Random(SEED), 0
     names = [f"talk-{number}" for number in range(8 * TIMES)]
@@ -68,7 +60,7 @@ def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Pa
             crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
         chunks = assert_every_file_was_done_once(crew, names)
-        print_score(crew, chunks, kills)
+        print_score(crew, chunks=chunks, kills=kills, seed=SEED)
         assert kills >= 1
         assert sum(crew.calls().values()) <= chunks + kills * IN_FLIGHT
 
@@ -88,7 +80,7 @@ def test_the_jobs_of_the_dead_are_gone_on_with_in_36_seconds_at_the_shipped_term
             time.sleep(dice.uniform(0, 10))
             waits += crew.recovery_s(dice.choice(crew.crew))
             crew.start()
-    print(f"\ngone on with after {sorted(round(wait, 1) for wait in waits)} s, seed {SEED}")
+    print_recovery(waits, seed=SEED)
     assert max(waits) <= 36.0
 
 

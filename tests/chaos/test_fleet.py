@@ -23,7 +23,8 @@ from stretto.contexts.queue.model import JobPriority, WorkerState
 from tests.caches import RedisServer, redis_server
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, celery_fleet
 from tests.chaos.fleet import until
-from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once, print_score
+from tests.chaos.score import print_score
+from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
 from tests.conftest import BROKERS, copied
 from tests.rabbitmq import RabbitServer
 
@@ -160,7 +161,7 @@ def test_a_broker_that_dies_in_the_middle_loses_nothing(
             fleet.wait(meanwhile=fleet.start)
             waits.append(time.monotonic() - back)
         chunks = assert_every_file_was_done_once(fleet, files)
-        print_score(fleet, chunks, 0)
+        print_score(fleet, chunks=chunks, kills=0, seed=SEED)
         print(f"done {sorted(round(wait, 1) for wait in waits)} s after the broker came back")
         assert sum(fleet.calls().values()) == chunks
 
@@ -182,7 +183,7 @@ def test_a_worker_that_is_killed_leaves_its_jobs_to_another_one(
             time.sleep(dice.uniform(0.0, 1.0))
         fleet.wait(SOON_S * TIMES, meanwhile=fleet.start)
         chunks = assert_every_file_was_done_once(fleet, files)
-        print_score(fleet, chunks, fleet.deaths)
+        print_score(fleet, chunks=chunks, kills=fleet.deaths, seed=SEED)
         assert fleet.deaths >= 2
         assert sum(fleet.calls().values()) <= chunks + 2 * fleet.deaths
 

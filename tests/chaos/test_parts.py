@@ -10,13 +10,13 @@ from pathlib import Path
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause, Wanted
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.chaos.score import print_score
 from tests.chaos.test_death import (
     ENOUGH_S,
     KILLS,
     SEED,
     TIMES,
     assert_every_file_was_done_once,
-    print_score,
     pytestmark,
 )
 from tests.chaos.worker import POISON, POISONED_CHUNK
@@ -43,7 +43,7 @@ def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path
             crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
         chunks = assert_every_file_was_done_once(crew, names)
-        print_score(crew, chunks, kills)
+        print_score(crew, chunks=chunks, kills=kills, seed=SEED)
         assert sum(crew.calls().values()) <= chunks + kills * PARTS_AT_ONCE
         for job_id in jobs:
             parts = crew.queue.listed.parts_of(job_id)

@@ -50,6 +50,9 @@ SECONDS = 18.0
 LONG_S = 60.0
 """Of recordings that are shared out: ten chunks and more."""
 
+EIGHT_S = 34.0
+"""Of ``eight-2`` and ``eight-3``, which have eight."""
+
 LIMITS = EngineLimits(max_seconds=6.0)
 POISON = "poison"
 POISONED_CHUNK = 3
@@ -61,7 +64,8 @@ class Recordings(dict[str, Samples]):
     ``long-7.wav`` is long."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        seconds = LONG_S if name.startswith("long") else SECONDS
+        kind = name.split("-")[0]
+        seconds = {"long": LONG_S, "eight": EIGHT_S}.get(kind, SECONDS)
         return speechlike(seconds, seed=int("".join(filter(str.isdigit, name)) or 0) + 1)
 
     def __getitem__(self, name: str) -> Samples:

@@ -20,6 +20,7 @@ from stretto.contexts.caching.model import CacheKey, CacheLevel, Selection, Use
 from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import TranscriptStatus
+from stretto.contexts.database.adapters.group_commit import GroupCommit, Line
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.model import Dialect
 from stretto.contexts.processing.adapters.audio_files import SqlAudioFiles
@@ -67,6 +68,13 @@ class Explaining:
     def transact(self, work: Callable[[Any], Any]) -> Any:
         with self.write():
             return work(self)
+
+    def together(self, all_at_once: Callable[[Any, Sequence[Any]], Sequence[Any]]) -> GroupCommit:
+        return GroupCommit(self, Line(), all_at_once=all_at_once)
+
+    @property
+    def is_writing(self) -> bool:
+        return False
 
     def execute(self, statement: str, values: Mapping[str, Any] | None = None, /) -> Any:
         if statement.split()[0] in READERS:

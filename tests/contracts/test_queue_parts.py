@@ -253,6 +253,18 @@ def test_all_that_was_given_up_is_tried_again_without_the_parts_of_what_was(queu
     assert queue.jobs.parts_of(PARENT) == ()
 
 
+def test_each_part_calls_a_hand(queue: Queue) -> None:
+    queue.jobs.add(a_submission())
+    job, called = take(queue), []
+    dispatcher = JobDispatcher(
+        jobs=queue.jobs, bell=LocalBell(), publish=lambda _: None, summon=called.append
+    )
+    into = in_parts(job, 3)
+    dispatcher.change(PARENT, lambda job, now: family.divided(job, now, fence=1, into=into))
+    assert {one.parent for one in called} == {PARENT}
+    assert len(called) == 3
+
+
 def test_a_job_takes_its_parts_with_it_when_it_is_deleted(queue: Queue) -> None:
     divide(queue, parts=2)
     queue.jobs.change(PARENT, transitions.cancelled)

@@ -83,6 +83,14 @@ def test_waiting_ends_with_the_job(known: Known, worker: subprocess.Popen[str]) 
     assert "kept as" in done.err
 
 
+def test_a_plan_says_whether_a_file_would_be_shared_and_submits_nothing(known: Known) -> None:
+    before = stretto("jobs", "list", "--json", home=known.home)
+    done = stretto("submit", known.recording, "--plan", "--json", home=known.home)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["shared"] is False
+    assert stretto("jobs", "list", "--json", home=known.home).out == before.out
+
+
 def test_a_file_that_cannot_be_transcribed_is_a_dead_letter(
     known: Known, worker: subprocess.Popen[str], tmp_path: Path
 ) -> None:

@@ -47,12 +47,12 @@ def held_back(database: SqliteDatabase, works: list[Callable[[Any], Any]]) -> li
 
     def outcome(work: Callable[[Any], Any]) -> Any:
         try:
-            return database.together.transact(work)
+            return database.together().transact(work)
         except Exception as error:
             return error
 
     with ThreadPoolExecutor(len(works) + 1) as pool:
-        leader = pool.submit(database.together.transact, first)
+        leader = pool.submit(database.together().transact, first)
         assert begun.wait(10)
         waiting = [pool.submit(outcome, work) for work in works]
         while len(database._line.waiting) < len(works):
@@ -85,7 +85,7 @@ def test_nobody_is_told_before_it_is_on_the_disk(database: SqliteDatabase) -> No
     other = SqliteDatabase(database.path)
 
     def write(value: int) -> bool:
-        database.together.transact(insert(value))
+        database.together().transact(insert(value))
         return value in numbers(other)
 
     with ThreadPoolExecutor(8) as pool:
@@ -121,19 +121,19 @@ def test_trouble_with_the_database_reaches_everybody(database: SqliteDatabase) -
     database.close()
     for _ in range(2):
         with pytest.raises(StorageUnavailable):
-            database.together.transact(insert(1))
+            database.together().transact(insert(1))
 
 
 def test_inside_a_transaction_it_is_a_part_of_it(database: SqliteDatabase) -> None:
     with suppress(ZeroDivisionError), database.write():
-        database.together.transact(insert(1))
+        database.together().transact(insert(1))
         raise ZeroDivisionError
     assert numbers(database) == set()
 
 
 def test_work_of_others_may_write_in_its_turn(database: SqliteDatabase) -> None:
     def nested(connection: Any) -> int:
-        return database.together.transact(insert(7)) + database.transact(insert(8))
+        return database.together().transact(insert(7)) + database.transact(insert(8))
 
     assert held_back(database, [insert(1), nested]) == [1, 15]
     assert numbers(database) == {1, 7, 8}
@@ -153,7 +153,7 @@ def test_who_is_interrupted_leaves_the_others_to_the_next_one(database: SqliteDa
     def call(work: Callable[[Any], Any]) -> Any:
         begun.wait(10)
         try:
-            return database.together.transact(work)
+            return database.together().transact(work)
         except KeyboardInterrupt:
             return "interrupted"
 

@@ -15,11 +15,17 @@ from pathlib import Path
 import pytest
 import trustme
 
+import stretto
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import build_queue
 from stretto.bootstrap.webhooks import build_courier
 from stretto.contexts.core.bus import EventBus
-from stretto.contexts.core.errors import AddressRefused, CallbackFailed, InvalidOption
+from stretto.contexts.core.errors import (
+    AddressRefused,
+    CallbackFailed,
+    InvalidOption,
+    MediaNotFound,
+)
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.external.adapters.guarded_http import GuardedHttp
 from stretto.contexts.external.address_guard import AddressGuard, networks
@@ -210,6 +216,21 @@ def test_a_thread_delivers_as_soon_as_it_is_nudged(place: Place, listener: Liste
     finally:
         courier.close()
         database.close()
+
+
+def test_a_job_of_the_library_calls_back_before_the_program_ends(
+    tmp_path: Path, listener: Listener
+) -> None:
+    given = {"webhook_secret": SECRET, "outgoing_allow": "127.0.0.0/8"}
+    with stretto.open(home=tmp_path / "home", **given) as application:
+        job = application.submit(tmp_path / "missing.wav", callback=listener.url)
+        with pytest.raises(MediaNotFound):
+            application.result(job, timeout_s=60)
+    ((_, headers, body),) = listener.heard
+    assert json.loads(body)["data"]["id"] == str(job)
+    at_s = int(headers["webhook-timestamp"])
+    signed = signature(headers["webhook-id"], at_s, body, SECRET)
+    assert headers["webhook-signature"] == signed
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

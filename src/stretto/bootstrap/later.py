@@ -4,6 +4,7 @@ use."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import util
 from pathlib import Path
 from threading import Lock
@@ -186,6 +187,7 @@ class LaterQueue:
                     publish=self._events.publish,
                     wrote=self._wrote,
                     workshop=self._workshop(),
+                    call_back=partial(self._call_back, last_calls_s=10.0),
                 )
             return self._made
 
@@ -198,14 +200,9 @@ class LaterQueue:
         source: Source | None,
     ) -> Worker:
         from stretto.bootstrap.queueing import build_queue, build_worker, listening_bell
-        from stretto.bootstrap.webhooks import build_courier
-        from stretto.contexts.queue.webhooks import CourierThread
 
         bell = None if source else listening_bell(self._settings)
-        courier = CourierThread(build_courier(self._settings, self._database))
-        for end in (JobCompleted, JobFailed, JobCancelled):
-            self._events.subscribe(end, lambda _: courier.nudge())
-        courier.start()
+        self._call_back(last_calls_s=1.0)
         service = build_queue(
             self._settings,
             self._database,
@@ -213,7 +210,7 @@ class LaterQueue:
             bell=bell,
             wrote=self._wrote,
         )
-        self._endings += [courier.close, service.dispatcher.bell.close, service.close]
+        self._endings += [service.dispatcher.bell.close, service.close]
         return build_worker(
             self._settings,
             self._database,
@@ -224,6 +221,19 @@ class LaterQueue:
             queues=queues,
             stuck=stuck,
         )
+
+    def _call_back(self, *, last_calls_s: float) -> None:
+        """From now on, this process calls those who want to hear that a job is over."""
+        from stretto.bootstrap.webhooks import build_courier
+        from stretto.contexts.queue.webhooks import CourierThread
+
+        courier = CourierThread(
+            build_courier(self._settings, self._database), last_calls_s=last_calls_s
+        )
+        for end in (JobCompleted, JobFailed, JobCancelled):
+            self._events.subscribe(end, lambda _: courier.nudge())
+        courier.start()
+        self._endings.append(courier.close)
 
     def close(self) -> None:
         if self._made is not None:

@@ -15,7 +15,6 @@ from stretto.bootstrap.guard import check_callback
 from stretto.bootstrap.workshop import FileWorkshop as FileWorkshop
 from stretto.bootstrap.workshop import identity_of
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
-from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import Dialect
 from stretto.contexts.queue.adapters.bell import LocalBell, PostgresBell
 from stretto.contexts.queue.adapters.connections import Clock, MachineClock, ServerClock
@@ -87,6 +86,7 @@ def build_embedded(
     publish: Publish,
     wrote: Callable[[], object],
     workshop: FileWorkshop,
+    call_back: Callable[[], None] = lambda: None,
 ) -> EmbeddedQueue:
     """The queue for a process that does what it submits."""
     service = build_queue(settings, database, publish=publish, wrote=wrote)
@@ -96,7 +96,7 @@ def build_embedded(
             settings, database, service, workshop, source=source, concurrency=1, queues=()
         )
 
-    return EmbeddedQueue(service, worker=worker)
+    return EmbeddedQueue(service, worker=worker, call_back=call_back)
 
 
 def build_worker(
@@ -145,12 +145,8 @@ def terms_of(settings: Settings) -> LeaseTerms:
 
 
 def jobs_of(database: Database, *, wrote: Callable[[], object] = lambda: None) -> SqlJobs:
-    """The jobs in a database. On SQLite the threads of a process write together; a PostgreSQL sees
-    to that for all its users."""
-    outbox, clock = OutboxWriter(wrote=wrote), clock_of(database)
-    if isinstance(database, SqliteDatabase):
-        return SqlJobs(database.together, outbox=outbox, clock=clock)
-    return SqlJobs(database, outbox=outbox, clock=clock)
+    """The jobs in a database."""
+    return SqlJobs(database, outbox=OutboxWriter(wrote=wrote), clock=clock_of(database))
 
 
 def clock_of(database: Database) -> Clock:

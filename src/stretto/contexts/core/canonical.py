@@ -7,8 +7,9 @@ import math
 import struct
 import unicodedata
 import uuid
-from dataclasses import Field, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from stretto.contexts.core.recognition import RecognitionRequest, TranscriptRequest
@@ -47,7 +48,7 @@ def canonical_bytes(value: object) -> bytes:
         letter, render = _SCALARS[type(value)]
         return _item(letter, render(value))
     if is_dataclass(value) and not isinstance(value, type):
-        return _item(b"D", _dataclass_bytes(value, fields(value)))
+        return _item(b"D", _dataclass_bytes(value))
     if isinstance(value, Enum):
         name = canonical_bytes(type(value).__name__)
         return _item(b"E", name + canonical_bytes(value.value))
@@ -76,7 +77,16 @@ def _item(letter: bytes, payload: bytes) -> bytes:
     return b"%s%d:%s" % (letter, len(payload), payload)
 
 
-def _dataclass_bytes(value: object, members: tuple[Field[Any], ...]) -> bytes:
-    names = sorted(member.name for member in members if member.compare)
-    parts = [canonical_bytes(name) + canonical_bytes(getattr(value, name)) for name in names]
-    return canonical_bytes(type(value).__name__) + b"".join(parts)
+def _dataclass_bytes(value: object) -> bytes:
+    name, members = _layout(type(value))
+    return name + b"".join(
+        [rendered + canonical_bytes(getattr(value, member)) for member, rendered in members]
+    )
+
+
+@cache
+def _layout(kind: type[Any]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
+    """The rendered name of a dataclass, and its members that count, with theirs."""
+    names = sorted(member.name for member in fields(kind) if member.compare)
+    members = tuple((name, canonical_bytes(name)) for name in names)
+    return canonical_bytes(kind.__name__), members

@@ -62,9 +62,11 @@ class JobDispatcher:
         for one in change.all():
             for event in one.events:
                 self.publish(event)
-        if any(one.events and one.job.status is JobStatus.QUEUED for one in change.all()):
+        queued = [o.job for o in change.all() if o.events and o.job.status is JobStatus.QUEUED]
+        if queued:
             self.bell.ring()
-            self.summon(change.job)
+        for job in queued:
+            self.summon(job)
         return change.job
 
 

@@ -22,11 +22,20 @@ class EmbeddedQueue:
     """Runs the files that this process submits one after the other, in the background.
 
     They are jobs like all others: when the process dies, another worker finds them. When it is
-    closed in peace, it takes what it has not done back.
+    closed in peace, it takes what it has not done back. ``call_back`` is called once, before the
+    first job that somebody wants to hear the end of: from then on there is to be who calls.
     """
 
-    def __init__(self, service: QueueService, *, worker: Callable[[OwnJobs], Worker]) -> None:
+    def __init__(
+        self,
+        service: QueueService,
+        *,
+        worker: Callable[[OwnJobs], Worker],
+        call_back: Callable[[], None] = lambda: None,
+    ) -> None:
         self.service = service
+        self._call_back = call_back
+        self._calls_back = False
         self._own = OwnJobs()
         self._make_worker = worker
         self._worker: Worker | None = None
@@ -35,10 +44,17 @@ class EmbeddedQueue:
         self._left: dict[JobId, Job] = {}
 
     def submit(
-        self, work: FileWork, *, priority: JobPriority = JobPriority.MEDIUM, key: str = ""
+        self,
+        work: FileWork,
+        *,
+        priority: JobPriority = JobPriority.MEDIUM,
+        key: str = "",
+        callback: str = "",
     ) -> JobId:
         """The job is on the disk when this returns. Raises what QueueService.submit raises."""
-        job = self.service.submit(work, priority=priority, key=key)
+        job = self.service.submit(work, priority=priority, key=key, callback=callback)
+        if callback:
+            self._start_calling()
         self._own.add(job.id)
         self._start()
         self.service.dispatcher.bell.ring()
@@ -90,6 +106,12 @@ class EmbeddedQueue:
             logger.warning("The jobs of this process were not cancelled: %s", error)
             worker.abandon()
             thread.join()
+
+    def _start_calling(self) -> None:
+        with self._lock:
+            if not self._calls_back:
+                self._calls_back = True
+                self._call_back()
 
     def _start(self) -> None:
         with self._lock:

@@ -29,6 +29,9 @@ HELD_FOR_S: Final = 60.0
 """Whoever took a call and died does not make it; then another one does."""
 
 LOOKED_FOR_EVERY_S: Final = 5.0
+LAST_CALLS_S: Final = 1.0
+"""So long whoever leaves waits for what it calls just then."""
+
 AT_ONCE: Final = 10
 
 logger = logging.getLogger(__name__)
@@ -105,9 +108,11 @@ class WebhookCourier:
 class CourierThread:
     """Delivers while the program runs, as soon as it is ``nudge``d, else every few seconds."""
 
-    def __init__(self, courier: WebhookCourier) -> None:
+    def __init__(self, courier: WebhookCourier, *, last_calls_s: float = LAST_CALLS_S) -> None:
+        self._last_calls_s = last_calls_s
         self._courier = courier
         self._due, self._ended = threading.Event(), threading.Event()
+        self._nudged = False
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
     def start(self) -> None:
@@ -115,20 +120,23 @@ class CourierThread:
 
     def nudge(self) -> None:
         """A job is over."""
+        self._nudged = True
         self._due.set()
 
     def close(self) -> None:
-        """What is not called now is called by another worker, or later."""
+        """What it was nudged for is still called, if that is soon done. The rest is called by
+        another worker, or later."""
         self._ended.set()
         self._due.set()
-        self._thread.join(1.0)
+        self._thread.join(self._last_calls_s)
 
     def _run(self) -> None:
-        while True:
+        while not self._ended.is_set():
             self._due.wait(LOOKED_FOR_EVERY_S)  # first of all the worker is to get to work
-            if self._ended.is_set():
+            if self._ended.is_set() and not self._nudged:
                 return
             self._due.clear()
+            self._nudged = False
             try:
                 self._courier.deliver()
             except StrettoError as trouble:

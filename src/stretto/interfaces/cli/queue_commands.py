@@ -45,6 +45,9 @@ def submit(
         str, typer.Option(metavar="URL", help="Called, signed, when a job is over.")
     ] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Show the progress to the end.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show how the files would be shared; submit nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress or messages.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +69,7 @@ def submit(
         as_json=as_json,
         settings={n: v for n, v in (("model", model), ("engine", engine)) if v is not None},
     )
-    raise typer.Exit(submitting.submit(request))
+    raise typer.Exit(submitting.show_plans(request) if plan else submitting.submit(request))
 
 
 @queue_app.command()

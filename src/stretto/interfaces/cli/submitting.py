@@ -79,6 +79,29 @@ def submit(request: Request) -> int:
     return int(next((code for code in WORST_FIRST if code in codes), ExitCode.COMPLETE))
 
 
+def show_plans(request: Request) -> int:
+    """``--plan``: whether the chunks of each file would be shared by all workers, and which."""
+    from stretto.interfaces.cli import transcribe
+
+    asked = transcribe.Request(
+        files=request.files,
+        formats=(),
+        output=None,
+        language=request.language,
+        prompt=request.prompt,
+        stream=None,
+        words=False,
+        layout=(None, None),
+        no_cache=False,
+        publish=False,
+        quiet=request.quiet,
+        as_json=request.as_json,
+        debug=False,
+        settings=request.settings,
+    )
+    return transcribe.show_plans(asked)
+
+
 def _accept(
     queue: QueueService, works: list[FileWork], priority: JobPriority, request: Request
 ) -> tuple[list[ExitCode], list[Job]]:

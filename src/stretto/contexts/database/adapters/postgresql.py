@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import sqlalchemy as sa
 import sqlalchemy.exc
 
 from stretto.contexts.core.errors import StorageUnavailable
+from stretto.contexts.database.adapters.group_commit import (
+    AllAtOnce,
+    GroupCommit,
+    Line,
+    one_by_one,
+)
 from stretto.contexts.database.adapters.postgresql_errors import translate, undone_by_conflict
 from stretto.contexts.database.model import Dialect, PoolMetrics
-from stretto.contexts.database.ports import Value
+from stretto.contexts.database.ports import Rows, Value
 from stretto.contexts.database.retrying import ConflictRetry
 
 Result = TypeVar("Result")
 
 OLDEST_SERVER: Final = (14,)
+_PLACE: Final = re.compile(r"(?<![:\w]):(\w+)(?!:)")
+"""``:name``, but neither ``::text`` nor ``12:30``."""
 
 
 class Connections(Protocol):
@@ -61,6 +70,7 @@ class PostgresDatabase:
         self._preparing = threading.Lock()
         self._local = threading.local()
         self._closed = False
+        self._line = Line()
 
     @contextmanager
     def read(self) -> Generator[PostgresConnection, None, None]:
@@ -111,6 +121,16 @@ class PostgresDatabase:
             return once()
         return self._retry.run(once, undone=undone_by_conflict)
 
+    def together(self, all_at_once: AllAtOnce = one_by_one) -> GroupCommit:
+        """For those whose ``transact`` goes along with that of other threads: the server is told
+        once for all of them to begin, and to keep its promise."""
+        return GroupCommit(self, self._line, all_at_once=all_at_once)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the calling thread is in a ``write``."""
+        return self._writing() is not None
+
     def close(self) -> None:
         """Close all connections; later use is refused."""
         self._closed = True
@@ -134,8 +154,9 @@ class PostgresDatabase:
         with self._preparing:
             if self._prepare is not None:
                 self._refuse_old_servers(connection)
-                self._prepare(PostgresConnection(connection))
-                connection.rollback()
+                with connection.begin() as looking:
+                    self._prepare(PostgresConnection(connection))
+                    looking.rollback()
                 self._prepare = None
 
     def _refuse_old_servers(self, connection: sa.Connection) -> None:
@@ -158,35 +179,57 @@ class PostgresDatabase:
 
 
 class PostgresConnection:
-    """Takes the same SQL, with ``:name`` for values, as the standard library does for SQLite."""
+    """Takes the same SQL, with ``:name`` for values, as the standard library does for SQLite.
 
-    __slots__ = ("_connection", "_observe")
+    Transactions and trouble are SQLAlchemy's, statements the driver's own: what SQLAlchemy does for
+    a statement takes as long as the server does.
+    """
+
+    __slots__ = ("_connection", "_driver", "_observe")
 
     def __init__(
         self, connection: sa.Connection, observe: Callable[[str, float], None] | None = None
     ) -> None:
         self._connection = connection
+        self._driver: Any = connection.connection.driver_connection
         self._observe = observe
 
-    def execute(
-        self, statement: str, values: Mapping[str, Value] | None = None, /
-    ) -> sa.CursorResult[tuple[object, ...]]:
+    def execute(self, statement: str, values: Mapping[str, Value] | None = None, /) -> Rows:
         with self._observed(statement):
-            return self._connection.execute(_prepared(statement), dict(values or {}))
+            rows: Rows = self._driver.execute(_prepared(statement), values or {})
+        return rows
 
     def executemany(self, statement: str, rows: Sequence[Mapping[str, Value]], /) -> None:
         if rows:
-            with self._observed(statement):
-                self._connection.execute(_prepared(statement), [dict(row) for row in rows])
+            with self._observed(statement), self._driver.cursor() as cursor:
+                cursor.executemany(_prepared(statement), rows)
 
     @contextmanager
     def _observed(self, statement: str) -> Generator[None, None, None]:
         began = time.perf_counter()
         try:
             yield
+        except self._connection.dialect.loaded_dbapi.Error as error:
+            raise self._explained(statement, error) from error
         finally:
             if self._observe is not None:
                 self._observe(statement, time.perf_counter() - began)
+
+    def _explained(self, statement: str, error: Any) -> BaseException:
+        """As SQLAlchemy says it; a connection that is gone does not go back into the pool."""
+        dialect = self._connection.dialect
+        gone = dialect.is_disconnect(error, self._driver, None)
+        if gone:
+            self._connection.invalidate(error)
+        return sqlalchemy.exc.DBAPIError.instance(
+            statement,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+            dialect=dialect,
+        )
 
 
 class SqlAlchemyPool:
@@ -220,5 +263,6 @@ class SqlAlchemyPool:
 
 
 @lru_cache(maxsize=512)
-def _prepared(statement: str) -> sa.TextClause:
-    return sa.text(statement)
+def _prepared(statement: str) -> str:
+    """With the driver's places for values."""
+    return _PLACE.sub(r"%(\1)s", statement.replace("%", "%%"))

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from weakref import WeakSet
 
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.database.adapters.group_commit import GroupCommit, Line
+from stretto.contexts.database.adapters.group_commit import AllAtOnce, GroupCommit, Line, one_by_one
 from stretto.contexts.database.adapters.sqlite_errors import translate
 from stretto.contexts.database.model import Dialect, JournalMode, journal_mode
 
@@ -93,10 +93,9 @@ class SqliteDatabase:
         with self.write() as connection:
             return work(connection)
 
-    @property
-    def together(self) -> GroupCommit:
-        """The same database, for those whose ``transact`` goes along with that of other threads."""
-        return GroupCommit(self, self._line)
+    def together(self, all_at_once: AllAtOnce = one_by_one) -> GroupCommit:
+        """For those whose ``transact`` goes along with that of other threads."""
+        return GroupCommit(self, self._line, all_at_once=all_at_once)
 
     @property
     def is_writing(self) -> bool:

@@ -50,12 +50,28 @@ class Database(Protocol):
 
     def transact(self, work: Callable[[Connection], Result], /) -> Result: ...
 
+    def together(
+        self, all_at_once: Callable[[Connection, Sequence[Any]], Sequence[Any]], /
+    ) -> Together: ...
+
+
+class Together(Protocol):
+    """What several threads want at the same moment becomes one transaction, for which
+    ``all_at_once`` is called with all of it."""
+
+    def transact(self, work: Any, /) -> Any: ...
+
 
 class Outbox(Protocol):
     """Where events go that have to survive a crash."""
 
     def append(self, connection: Connection, stream: str, /, *events: DomainEvent) -> None:
         """Write ``events`` in the transaction of ``connection``."""
+
+    def append_all(
+        self, connection: Connection, told: Sequence[tuple[str, DomainEvent]], /
+    ) -> None:
+        """The same for events of several streams."""
 
     def forget(self, connection: Connection, stream: str, /) -> None:
         """Delete what was delivered of ``stream``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Final
 
 from stretto.contexts.queue.adapters.rows import BORN_WITH, COLUMNS, UNCHANGING
@@ -13,21 +14,16 @@ CHANNEL: Final = "stretto_queue"
 
 _ALL: Final = ", ".join(COLUMNS)
 _SETTABLE: Final = [name for name in COLUMNS if name not in UNCHANGING]
-INSERT: Final = f"""
+BEAR: Final = f"""
     INSERT INTO queue_job ({", ".join(BORN_WITH)}, request_key, request_digest)
     VALUES ({", ".join(f":{name}" for name in BORN_WITH)}, :request_key, :request_digest)
-    ON CONFLICT DO NOTHING
 """  # noqa: S608
+INSERT: Final = f"{BEAR} ON CONFLICT DO NOTHING"
 UPDATE: Final = f"""
     UPDATE queue_job SET {", ".join(f"{name} = :{name}" for name in _SETTABLE)} WHERE id = :id
 """  # noqa: S608
 GET: Final = f"SELECT {_ALL} FROM queue_job WHERE id = :id"  # noqa: S608
 WITHOUT_KEY: Final = {"request_key": None, "request_digest": ""}
-WITH_PARENT: Final = f"""
-    SELECT {_ALL} FROM queue_job
-    WHERE id IN (:id, (SELECT part.parent FROM queue_job AS part WHERE part.id = :id))
-    ORDER BY parent IS NOT NULL
-"""  # noqa: S608
 PARTS: Final = f"SELECT {_ALL} FROM queue_job WHERE parent = :id ORDER BY id"  # noqa: S608
 DELETE_PARTS: Final = "DELETE FROM queue_job WHERE parent = :id RETURNING id"
 OF_KEY: Final = f"""
@@ -43,8 +39,8 @@ CLAIMABLE: Final = f"""
         WHERE same.status = 'processing' AND same.work_key = queue_job.work_key
     )
 """  # noqa: S608
-CLAIM_NEXT: Final = f"{CLAIMABLE} AND priority = :priority ORDER BY run_at, id LIMIT 1"
-CLAIM_ONE: Final = f"{CLAIMABLE} AND id = :id LIMIT 1"
+CLAIM_NEXT: Final = f"{CLAIMABLE} AND priority = :priority ORDER BY run_at, id LIMIT :limit"
+CLAIM_ONE: Final = f"{CLAIMABLE} AND id = :id LIMIT :limit"
 HEADS: Final = " UNION ALL ".join(
     f"SELECT {int(queue)}, min(run_at) FROM queue_job "  # noqa: S608
     f"WHERE status = 'queued' AND priority = {int(queue)}"
@@ -67,6 +63,10 @@ RENEW: Final = """
     UPDATE queue_job SET lease_until = :until, lease_boot = :boot
     WHERE id = :id AND fence = :fence AND lease_until IS NOT NULL
 """
+_WITH_PARENTS: Final = f"""
+    SELECT {_ALL} FROM queue_job WHERE id IN ({{places}}) ORDER BY parent IS NOT NULL, id
+"""  # noqa: S608
+_MOST_AT_ONCE: Final = 64
 _PAGE: Final = f"""
     SELECT {_ALL} FROM queue_job WHERE (created_at, id) < (:at, :id){{conditions}}
     ORDER BY created_at DESC, id DESC LIMIT :limit
@@ -83,6 +83,24 @@ def page(conditions: Iterable[str]) -> str:
     named = list(conditions)
     whole = "" if "status" in named else _WHOLE
     return _PAGE.format(conditions=whole + "".join(_CONDITIONS[name] for name in named))
+
+
+def with_parents(job_ids: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Finds jobs, and those that they are parts of, which come first."""
+    for begin in range(0, len(job_ids), _MOST_AT_ONCE):
+        some = list(job_ids[begin : begin + _MOST_AT_ONCE])
+        size = 1 << (len(some) - 1).bit_length()  # few statements, which the server remembers
+        filled = some + some[:1] * (size - len(some))
+        yield _with_parents(size), {f"id{place}": one for place, one in enumerate(filled)}
+
+
+@cache
+def _with_parents(size: int) -> str:
+    places = (
+        f":id{place}, (SELECT part.parent FROM queue_job AS part WHERE part.id = :id{place})"  # noqa: S608
+        for place in range(size)
+    )
+    return _WITH_PARENTS.format(places=", ".join(places))
 
 
 OF_TRANSCRIPT: Final = "SELECT id FROM queue_job WHERE transcript_id = :id"
