@@ -18,6 +18,7 @@ import pytest
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.chaos.score import noted, recovered
 from tests.conftest import Place
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
@@ -35,6 +36,7 @@ def assert_every_file_was_done_once(fleet: Fleet, names: list[str]) -> int:
     """With the words of a run without trouble. Returns the number of chunks."""
     expected = {name: expected_text(name) for name in names}
     texts = fleet.texts()
+    noted(wrong_texts=sum(texts.get(name) != [text] for name, (text, _) in expected.items()))
     for name, (text, _) in expected.items():
         assert texts[name] == [text], name
     completed = fleet.events("JobCompleted")
@@ -46,10 +48,27 @@ def assert_every_file_was_done_once(fleet: Fleet, names: list[str]) -> int:
 
 def print_score(fleet: Fleet, chunks: int, kills: int) -> None:
     calls = sum(fleet.calls().values())
+    note(fleet, chunks=chunks, calls=calls, kills=kills)
     print(
         f"\naccepted {len(fleet.jobs())}, completed {fleet.count_of(JobStatus.COMPLETED)}, "
         f"dead-lettered {fleet.count_of(JobStatus.FAILED)}, kills {kills}, chunks {chunks}, "
         f"calls {calls} ({100 * (calls - chunks) / chunks:.1f} % twice), seed {SEED}"
+    )
+
+
+def note(fleet: Fleet, *, chunks: int, calls: int, kills: int) -> None:
+    """For the score card. What was asserted before is noted all the same: a card of zeros that
+    nobody counted would be worth nothing."""
+    jobs = fleet.jobs().values()
+    noted(
+        accepted=len(jobs),
+        completed=fleet.count_of(JobStatus.COMPLETED),
+        dead_lettered_on_purpose=fleet.count_of(JobStatus.FAILED),
+        lost=sum(not job.is_over for job in jobs),
+        duplicate_effects=sum(count - 1 for count in fleet.events("JobCompleted").values()),
+        kills=kills,
+        chunks=chunks,
+        calls_twice=calls - chunks,
     )
 
 
@@ -88,6 +107,7 @@ def test_the_jobs_of_the_dead_are_gone_on_with_in_36_seconds_at_the_shipped_term
             time.sleep(dice.uniform(0, 10))
             waits += crew.recovery_s(dice.choice(crew.crew))
             crew.start()
+    recovered(waits)
     print(f"\ngone on with after {sorted(round(wait, 1) for wait in waits)} s, seed {SEED}")
     assert max(waits) <= 36.0
 

@@ -13,7 +13,7 @@ import pytest
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import ENGLISH, fleet, until
-from tests.chaos.test_death import ENOUGH_S, SEED, TIMES, pytestmark
+from tests.chaos.test_death import ENOUGH_S, SEED, TIMES, note, pytestmark
 from tests.chaos.worker import a_service, remote_engine
 from tests.conftest import Place
 from tests.fakes.backend import Backend, backend
@@ -72,6 +72,7 @@ def test_every_recording_is_done_and_hardly_a_call_is_paid_for_twice(
             f"\naccepted {len(jobs)}, completed {completed}, kills {kills}, chunks {needed}, "
             f"calls {calls} ({100 * (calls - needed) / needed:.1f} % twice), seed {SEED}"
         )
+        note(crew, chunks=needed, calls=calls, kills=kills)
         assert completed == JOBS
         assert crew.texts() == {name: [text] for name, text in expected.items()}
         assert crew.events("JobCompleted") == {str(job): 1 for job in jobs}

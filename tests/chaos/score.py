@@ -1,0 +1,74 @@
+"""One card for everything that was broken in a run: tests note what they saw, and it is printed at
+the end of ``make chaos``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from pathlib import Path
+from statistics import quantiles
+
+SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
+
+_counts: Counter[str] = Counter()
+_recoveries_s: list[float] = []
+
+ROWS = (
+    "accepted",
+    "completed",
+    "dead-lettered on purpose",
+    "lost",
+    "duplicate effects",
+    "wrong texts",
+    "kills",
+    "crash points",
+    "faults",
+    "chunks",
+    "calls twice",
+    "mutated files",
+    "canary hits",
+    "5xx outside announced outages",
+)
+
+
+def noted(**figures: int) -> None:
+    """``calls_twice=2`` adds two to the row "calls twice"."""
+    for name, value in figures.items():
+        row = _row(name)
+        assert row in ROWS, row
+        _counts[row] += value
+
+
+def _row(name: str) -> str:
+    known = {row.replace("-", "_").replace(" ", "_"): row for row in ROWS}
+    return known.get(name, name)
+
+
+def recovered(after_s: list[float]) -> None:
+    """How long after the death of a worker its jobs were begun by another, at the shipped terms."""
+    _recoveries_s.extend(after_s)
+
+
+def card() -> list[str]:
+    """Its lines; none when nothing was noted."""
+    if not _counts:
+        return []
+    lines = [f"{row:30} {_counts[row]:>8}" for row in ROWS if row in _counts]
+    if _counts["chunks"]:
+        share = 100 * _counts["calls twice"] / _counts["chunks"]
+        lines.append(f"{'calls twice, of all chunks':30} {share:>7.1f} %")
+    if len(_recoveries_s) > 1:
+        percentiles = quantiles(_recoveries_s, n=100, method="inclusive")
+        lines.append(f"{'recovery p50':30} {percentiles[49]:>7.1f} s")
+        lines.append(f"{'recovery p99':30} {percentiles[98]:>7.1f} s")
+    lines.append(f"seed {SEED}, commit {_commit()}, Python {platform.python_version()}")
+    return lines
+
+
+def _commit() -> str:
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    here = Path(__file__).parent
+    said = subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"

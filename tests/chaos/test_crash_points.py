@@ -1,0 +1,244 @@
+"""The process dies at one point after the other on the way of a job from the hand-in to its
+transcript: what was promised holds, the database is whole, and the next one brings it to its end.
+
+Some statements are tried in the ordinary run; ``make chaos`` tries all of them on both databases,
+and each write and sync that SQLite makes of them, with strace.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.core.job import JobStatus
+from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from tests.chaos.crashing import NAME, PROMISES, STATEMENTS
+from tests.chaos.fleet import HOUSE, Fleet, expected_text, fleet
+from tests.chaos.score import noted
+from tests.chaos.test_death import IN_FLIGHT, SEED, TIMES
+from tests.conftest import Place
+from tests.servers import Server, copied
+
+pytestmark = pytest.mark.timeout(180 * TIMES)
+POINTS = {"sqlite": 12, "postgresql": 6}
+"""So many of the statements are tried in the ordinary run."""
+
+WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "unlink", "unlinkat", "rename")
+CRASHES = 180
+"""So many of them are tried, by chance; 150 are wanted."""
+STRACE = shutil.which("strace")
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")},
+    "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+PROGRAM = [sys.executable, "-m", "tests.chaos.crashing"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A database of its own, and what a process that died there had promised."""
+
+    place: Place
+    folder: Path
+
+    @property
+    def line(self) -> str:
+        place = str(self.place) if isinstance(self.place, Path) else self.place.url
+        return f"{place} {self.folder}"
+
+    def promises(self) -> dict[str, str]:
+        """The job by what was said of it."""
+        path = self.folder / PROMISES
+        lines = path.read_text().splitlines() if path.exists() else []
+        return dict(line.split() for line in lines)
+
+
+Run = Callable[[Scene, int], int]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def scenes(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[[str], Scene]]:
+    with open_scenes(kind, request, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def open_scenes(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Generator[Callable[[str], Scene], None, None]:
+    """Makes scenes by name, each with an empty database that has all of its tables."""
+    from contextlib import ExitStack
+
+    with ExitStack() as ends:
+
+        def made(name: str) -> Scene:
+            folder = tmp_path / name
+            folder.mkdir()
+            if kind == "sqlite":
+                template: Path = request.getfixturevalue("sqlite_template")
+                return Scene(copied(template, folder / "home"), folder)
+            server: Server = request.getfixturevalue("server")
+            tables: str = request.getfixturevalue("postgres_template")
+            return Scene(ends.enter_context(server.database(template=tables)), folder)
+
+        yield made
+
+
+@contextmanager
+def processes() -> Generator[Run, None, None]:
+    """Runs one in a scene until it ends or dies; answers what it died of."""
+    with subprocess.Popen(
+        PROGRAM,
+        cwd=HOUSE,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as zygote:
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+
+        def run(scene: Scene, nth: int) -> int:
+            print(f"{scene.line} {nth}", file=zygote.stdin, flush=True)
+            return int(zygote.stdout.readline())
+
+        try:
+            yield run
+        finally:
+            zygote.stdin.close()
+            zygote.wait(60)
+
+
+def assert_promises_hold(scene: Scene, crew: Fleet) -> None:
+    """After the death, before anybody goes on."""
+    if isinstance(crew.database, SqliteDatabase):
+        with closing(sqlite3.connect(crew.database.path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    jobs, promised = crew.jobs(), scene.promises()
+    assert len(jobs) <= 1
+    submitted = crew.events("JobQueued")
+    assert set(submitted) == {str(job) for job in jobs}, "no job without its event, or the reverse"
+    if "accepted" in promised:
+        assert JobId.parse(promised["accepted"]) in jobs
+    if "completed" in promised:
+        assert jobs[JobId.parse(promised["completed"])].status is JobStatus.COMPLETED
+    for job in jobs.values():
+        done = job.status is JobStatus.COMPLETED
+        assert crew.events("JobCompleted") == ({str(job.id): 1} if done else {})
+        assert len(crew.texts().get(NAME, [])) == done, (
+            "the transcript and the word that it is there"
+        )
+
+
+def assert_it_was_done_once(scene: Scene, crew: Fleet) -> int:
+    """After somebody else went on. Returns the calls that were made twice."""
+    text, chunks = expected_text(NAME)
+    (job,) = crew.jobs().values()
+    assert job.status is JobStatus.COMPLETED
+    assert crew.texts() == {NAME: [text]}
+    assert crew.events("JobCompleted") == {str(job.id): 1}
+    twice = sum(crew.calls().values()) - chunks
+    assert 0 <= twice <= IN_FLIGHT
+    if isinstance(crew.database, SqliteDatabase):
+        assert {path.name.partition("-")[0] for path in crew.database.path.parent.iterdir()} <= {
+            "stretto.sqlite3",
+            "metrics",
+        }
+    return twice
+
+
+def assert_all_is_well_after(died: list[Scene], run: Run, *, said: str) -> None:
+    """Everybody has died by now: when the next ones come, the leases of the dead are over."""
+    twice = 0
+    for scene in died:
+        with fleet(scene.place, scene.folder) as crew:
+            assert_promises_hold(scene, crew)
+    for scene in died:
+        assert run(scene, 0) == 0
+        with fleet(scene.place, scene.folder) as crew:
+            twice += assert_it_was_done_once(scene, crew)
+    chunks = expected_text(NAME)[1] * len(died)
+    noted(accepted=len(died), completed=len(died), lost=0, duplicate_effects=0)
+    noted(crash_points=len(died), chunks=chunks, calls_twice=twice)
+    print(f"\n{len(died)} crash points ({said}), {twice} of {chunks} calls twice, seed {SEED}")
+
+
+def test_a_job_survives_a_death_at_any_statement(
+    kind: str, scenes: Callable[[str], Scene], request: pytest.FixtureRequest
+) -> None:
+    with processes() as run:
+        whole = scenes("whole")
+        assert run(whole, 0) == 0
+        with fleet(whole.place, whole.folder) as crew:
+            assert assert_it_was_done_once(whole, crew) == 0
+        statements = int((whole.folder / STATEMENTS).read_text())
+        # what comes after the job is over depends on how long the machine takes to say so
+        every = range(1, int(statements * 0.9))
+        chosen = random.Random(SEED).sample(every, min(len(every), POINTS[kind] * TIMES))
+        points = [(scenes(f"at-{nth}"), nth) for nth in sorted(chosen)]
+        died = [scene for scene, nth in points if run(scene, nth) == signal.SIGKILL]
+        assert len(died) == len(points)
+        assert_all_is_well_after(died, run, said=f"of {statements} statements, {kind}")
+
+
+@pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it")
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+@pytest.mark.timeout(900)
+def test_a_job_survives_a_death_at_any_write_or_sync_of_sqlite(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    dice = random.Random(SEED)
+    with open_scenes("sqlite", request, tmp_path) as scenes, processes() as run:
+        whole, log = scenes("whole"), tmp_path / "log"
+        traced(whole, "-o", log)
+        counts = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text(), re.MULTILINE))
+        points = [
+            (call, nth)
+            for call in WRITES
+            for nth in range(1, max((n for (_, c), n in counts.items() if c == call), default=0))
+        ]
+        died = []
+        for call, nth in dice.sample(points, min(len(points), CRASHES)):
+            scene = scenes(f"{call}-{nth}")
+            ended = traced(scene, "-e", f"inject={call}:signal=KILL:when={nth}")
+            if ended == -signal.SIGKILL:  # threads take turns: not each comes as far each time
+                died.append(scene)
+        assert_all_is_well_after(died, run, said=f"of {len(points)} writes and syncs of SQLite")
+        assert len(died) >= min(150, len(points) // 2)
+
+
+def traced(scene: Scene, *options: str | Path) -> int:
+    """What strace answered that watched the process in the scene."""
+    assert STRACE is not None
+    watched = ("-f", "-qq", "--seccomp-bpf", "-e", f"trace={','.join(WRITES)}")
+    done = subprocess.run(
+        [STRACE, *watched, *options, *PROGRAM, *scene.line.split()],
+        cwd=HOUSE,
+        env=ENVIRONMENT,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode
