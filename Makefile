@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint types arch unit chaos bench fmt lock clean
+.PHONY: help run serve test lint types arch unit chaos bench fmt sbom lock clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -55,6 +55,10 @@ bench: $(VENV)/.test ## Measure against other systems (about two hours); results
 fmt: $(VENV)/.test ## Format the code
 	@$(BIN)/ruff check --fix -q src tests benchmarks scripts
 	@$(BIN)/ruff format -q src tests benchmarks scripts
+
+sbom: $(VENV)/.serve ## What the server is made of (sbom.json), and what is known to be wrong with it
+	@$(BIN)/python scripts/sbom.py requirements/serve.txt > sbom.json
+	@$(BIN)/python scripts/audit.py sbom.json
 
 lock: $(VENV)/.test ## Resolve the dependencies anew
 	@$(BIN)/python scripts/lock.py

@@ -5,6 +5,8 @@
 at the NTH statement (0: never), and writes into FOLDER what was promised to others: which job was
 accepted, and that it is completed.
 
+With a fourth word, ``tables``, it brings an empty database up to date instead.
+
 ``python -m tests.chaos.crashing PLACE FOLDER`` is one of them, for somebody else to kill.
 """
 
@@ -19,6 +21,8 @@ from itertools import count
 from pathlib import Path
 from threading import Event
 from typing import Any
+
+import sqlalchemy as sa
 
 from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.database import Database, build_guard, build_pool, place_of
@@ -35,7 +39,7 @@ from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.queue.model import FileWork
 from stretto.settings import Settings
 from tests.chaos.worker import LedgerEngine, a_service
-from tests.servers import settings_of
+from tests.servers import settings_of, upgraded
 
 NAME = "talk-1"
 ENGLISH = TranscriptionOptions(language=Language("en"))
@@ -95,14 +99,27 @@ def journey(place: str, folder: Path, nth: int = 0) -> None:
     (folder / STATEMENTS).write_text(str(next(statements)))
 
 
+def tables(place: str, folder: Path, nth: int) -> None:
+    """Make the tables, from the first revision to the last."""
+    statements = count(1)
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def heard(*_: object) -> None:
+        if next(statements) == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    upgraded(ConnectionString.parse(place) if "://" in place else Path(place))
+    (folder / STATEMENTS).write_text(str(next(statements)))
+
+
 def answer(line: str) -> int:
     """The signal that the process for this line died of."""
-    place, folder, nth = line.split()
+    place, folder, nth, *what = line.split()
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            journey(place, Path(folder), int(nth))
+            (tables if what else journey)(place, Path(folder), int(nth))
             code = 0
         finally:
             os._exit(code)

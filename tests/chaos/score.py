@@ -29,7 +29,7 @@ ROWS = (
     "calls twice",
     "mutated files",
     "canary hits",
-    "5xx outside announced outages",
+    "unannounced 5xx",
 )
 
 

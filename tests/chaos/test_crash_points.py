@@ -16,13 +16,16 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+import sqlalchemy as sa
 
+from stretto.bootstrap.database import build_engine_of_database
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
@@ -31,7 +34,7 @@ from tests.chaos.fleet import HOUSE, Fleet, expected_text, fleet
 from tests.chaos.score import noted
 from tests.chaos.test_death import IN_FLIGHT, SEED, TIMES
 from tests.conftest import Place
-from tests.servers import Server, copied
+from tests.servers import Server, copied, settings_of
 
 pytestmark = pytest.mark.timeout(180 * TIMES)
 POINTS = {"sqlite": 12, "postgresql": 6}
@@ -68,7 +71,16 @@ class Scene:
         return dict(line.split() for line in lines)
 
 
-Run = Callable[[Scene, int], int]
+class Run(Protocol):
+    """Has a process do something in a scene, ``what`` or a job, until its NTH statement."""
+
+    def __call__(self, scene: Scene, nth: int, what: str = "") -> int: ...
+
+
+class Makes(Protocol):
+    """A scene by its name, with a database that is empty, or has all of its ``tables``."""
+
+    def __call__(self, name: str, *, tables: bool = True) -> Scene: ...
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -77,9 +89,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def scenes(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[[str], Scene]]:
+def scenes(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Makes]:
     with open_scenes(kind, request, tmp_path) as made:
         yield made
 
@@ -87,21 +97,23 @@ def scenes(
 @contextmanager
 def open_scenes(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> Generator[Callable[[str], Scene], None, None]:
+) -> Generator[Makes, None, None]:
     """Makes scenes by name, each with an empty database that has all of its tables."""
     from contextlib import ExitStack
 
     with ExitStack() as ends:
 
-        def made(name: str) -> Scene:
+        def made(name: str, *, tables: bool = True) -> Scene:
             folder = tmp_path / name
             folder.mkdir()
             if kind == "sqlite":
                 template: Path = request.getfixturevalue("sqlite_template")
-                return Scene(copied(template, folder / "home"), folder)
+                home = folder / "home"
+                home.mkdir()
+                return Scene(copied(template, home) if tables else home, folder)
             server: Server = request.getfixturevalue("server")
-            tables: str = request.getfixturevalue("postgres_template")
-            return Scene(ends.enter_context(server.database(template=tables)), folder)
+            name = request.getfixturevalue("postgres_template") if tables else "template1"
+            return Scene(ends.enter_context(server.database(template=name)), folder)
 
         yield made
 
@@ -120,8 +132,8 @@ def processes() -> Generator[Run, None, None]:
         assert zygote.stdin is not None
         assert zygote.stdout is not None
 
-        def run(scene: Scene, nth: int) -> int:
-            print(f"{scene.line} {nth}", file=zygote.stdin, flush=True)
+        def run(scene: Scene, nth: int, what: str = "") -> int:
+            print(f"{scene.line} {nth} {what}", file=zygote.stdin, flush=True)
             return int(zygote.stdout.readline())
 
         try:
@@ -186,7 +198,7 @@ def assert_all_is_well_after(died: list[Scene], run: Run, *, said: str) -> None:
 
 
 def test_a_job_survives_a_death_at_any_statement(
-    kind: str, scenes: Callable[[str], Scene], request: pytest.FixtureRequest
+    kind: str, scenes: Makes, request: pytest.FixtureRequest
 ) -> None:
     with processes() as run:
         whole = scenes("whole")
@@ -201,6 +213,37 @@ def test_a_job_survives_a_death_at_any_statement(
         died = [scene for scene, nth in points if run(scene, nth) == signal.SIGKILL]
         assert len(died) == len(points)
         assert_all_is_well_after(died, run, said=f"of {statements} statements, {kind}")
+
+
+def test_the_tables_are_made_after_a_death_at_any_statement(kind: str, scenes: Makes) -> None:
+    with processes() as run:
+        whole = scenes("whole", tables=False)
+        assert run(whole, 0, "tables") == 0
+        statements = int((whole.folder / STATEMENTS).read_text())
+        every = range(1, statements)
+        chosen = random.Random(SEED).sample(every, min(len(every), 4 * TIMES))
+        for nth in sorted(chosen):
+            scene = scenes(f"at-{nth}", tables=False)
+            assert run(scene, nth, "tables") == signal.SIGKILL
+            assert run(scene, 0, "tables") == 0
+            made, asked_for = (shape_of(one.place) for one in (scene, whole))
+            assert made == asked_for
+        noted(crash_points=len(chosen))
+        print(f"\n{len(chosen)} crash points (of {statements} statements of migrations, {kind})")
+
+
+def shape_of(place: Place) -> set[tuple[str, ...]]:
+    """The tables and their columns."""
+    engine = build_engine_of_database(settings_of(place))
+    try:
+        seen = sa.inspect(engine)
+        return {
+            (table, column["name"], str(column["type"]))
+            for table in seen.get_table_names()
+            for column in seen.get_columns(table)
+        }
+    finally:
+        engine.dispose()
 
 
 @pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it")

@@ -12,7 +12,10 @@ import email.policy
 import os
 import random
 import socket
+import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -32,6 +35,7 @@ from stretto.interfaces.http.server import Server
 from stretto.interfaces.http.watching import Watch
 from tests.conftest import Place
 from tests.fakes.examples import a_transcript
+from tests.servers import Server as PostgresServer
 from tests.serving import Bell, Site, finish, site
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
@@ -276,3 +280,39 @@ def test_random_requests_make_no_new_series(open_site: Site) -> None:
 
     assert len(series(after) - series(before)) <= 50
     assert len(after) <= 1_000_000
+
+
+def test_five_connections_are_enough_for_two_hundred_at_once_and_for_those_who_hang_up(
+    server: PostgresServer, postgres_template: str, tmp_path: Path
+) -> None:
+    with server.database(template=postgres_template) as address:
+        sizes = {"database_pool_min": 0, "database_pool_max": 5, "database_pool_overflow": 0}
+        settings = {"database_url": address.url, **sizes}
+        with site(tmp_path / "home", settings=settings) as found:
+            found.job()
+            place = httpx2.URL(found.url)
+            head = b"GET /api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            for _ in range(100 * min(TIMES, 5)):
+                with socket.create_connection((place.host, place.port), timeout=10) as one:
+                    one.sendall(head)
+
+            client = found.client()
+            client.timeout = 60
+
+            def ask(_: int) -> int:
+                return client.get("/api/jobs").status_code
+
+            with ThreadPoolExecutor(50) as visitors:
+                statuses = Counter(visitors.map(ask, range(200)))
+            assert set(statuses) <= {200, 503}
+            assert statuses[200] > 100
+            pool: Any = found.database
+            end = time.monotonic() + 30
+            while pool.pool.metrics().in_use:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            idle = (
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' "
+                f"AND datname = '{address.database}'"
+            )
+            assert server.run(idle) == [(0,)]
