@@ -84,7 +84,7 @@ def natives(packages: Collection[str]) -> Iterator[dict[str, Any]]:
 
 def document(lock: Path) -> dict[str, Any]:
     """The whole bill. Raises PackageNotFoundError when the lock file is not what is installed."""
-    packages = list(locked(lock))
+    packages = list({one.name: one for one in locked(lock)}.values())
     for one in packages:
         installed = metadata.version(one.name)
         if installed != one.version:

@@ -16,10 +16,11 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,8 +29,9 @@ from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.database import Database, build_guard, build_pool, place_of
 from stretto.bootstrap.queueing import FileWorkshop, build_queue, build_worker
 from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.events import JobCompleted
-from stretto.contexts.core.identifiers import Language
+from stretto.contexts.core.identifiers import JobId, Language
 from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.database.adapters.postgresql import PostgresDatabase
@@ -37,6 +39,8 @@ from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import ConnectionString
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.queue.model import FileWork
+from stretto.contexts.queue.service import QueueService
+from stretto.contexts.queue.worker import Worker
 from stretto.settings import Settings
 from tests.chaos.worker import LedgerEngine, a_service
 from tests.servers import settings_of, upgraded
@@ -94,9 +98,24 @@ def journey(place: str, folder: Path, nth: int = 0) -> None:
         worker.leave()
 
     events.subscribe(JobCompleted, completed)
-    if not service.get(job.id).is_over:
-        worker.run()
+    Thread(target=leave_after, args=(service, job.id, worker), daemon=True).start()
+    worker.run()
     (folder / STATEMENTS).write_text(str(next(statements)))
+
+
+def leave_after(service: QueueService, job: JobId, worker: Worker) -> None:
+    """Nobody is told of a job that was over already, nor of one whose end the disk first refused
+    and then had all the same."""
+    while not is_over(service, job):
+        time.sleep(1.0)
+    worker.leave()
+
+
+def is_over(service: QueueService, job: JobId) -> bool:
+    try:
+        return service.get(job).is_over
+    except Unavailable:
+        return False
 
 
 def tables(place: str, folder: Path, nth: int) -> None:

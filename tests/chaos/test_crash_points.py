@@ -43,6 +43,7 @@ POINTS = {"sqlite": 12, "postgresql": 6}
 WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "unlink", "unlinkat", "rename")
 CRASHES = 180
 """So many of them are tried, by chance; 150 are wanted."""
+FAILURES = (("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO"))
 STRACE = shutil.which("strace")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")},
@@ -272,16 +273,41 @@ def test_a_job_survives_a_death_at_any_write_or_sync_of_sqlite(
         assert len(died) >= min(150, len(points) // 2)
 
 
+@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+def test_a_job_survives_a_disk_that_fails_once(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A write or a sync that the disk refuses is told to whoever waits for it, or tried again by
+    whoever may; nothing is done half."""
+    dice = random.Random(SEED)
+    with open_scenes("sqlite", request, tmp_path) as scenes, processes() as run:
+        failed = []
+        for number in range(3 if TIMES < 10 else 4 * TIMES):
+            call, error = FAILURES[number % len(FAILURES)]
+            scene, nth = scenes(f"{number}"), dice.randint(1, 30)
+            ended = traced(scene, "-e", f"inject={call}:error={error}:when={nth}")
+            assert ended in {0, 1}, f"{call} {error} {nth}: it did not come to an end"
+            failed.append(scene)
+        noted(faults=len(failed))
+        assert_all_is_well_after(failed, run, said="where the disk failed once")
+
+
 def traced(scene: Scene, *options: str | Path) -> int:
-    """What strace answered that watched the process in the scene."""
+    """What strace answered that watched the process in the scene. One that does not come to its
+    end is ended, as those do who look after real ones, and has died by SIGKILL."""
     assert STRACE is not None
-    watched = ("-f", "-qq", "--seccomp-bpf", "-e", f"trace={','.join(WRITES)}")
-    done = subprocess.run(
-        [STRACE, *watched, *options, *PROGRAM, *scene.line.split()],
+    # without --seccomp-bpf, under which strace 6.1 forgets the signals that it is to inject
+    watched = [STRACE, "-f", "-qq", "-e", f"trace={','.join(WRITES)}", *options]
+    with subprocess.Popen(
+        [*watched, *PROGRAM, *scene.line.split()],
         cwd=HOUSE,
         env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode
+        start_new_session=True,
+    ) as strace:
+        try:
+            return strace.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(strace.pid, signal.SIGKILL)
+            return strace.wait(60)
