@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint types arch unit chaos bench fmt sbom lock clean
+.PHONY: help run serve test lint types arch unit chaos soak bench fmt sbom lock clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -48,6 +48,9 @@ unit: $(VENV)/.test ## The tests alone
 
 chaos: $(VENV)/.test ## Kill workers again and again: CHAOS=times as often as the tests, SEED=which way
 	@STRETTO_CHAOS=$(or $(CHAOS),10) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos
+
+soak: $(VENV)/.test ## Mixed work and random faults: MINUTES=120, SEED=which way
+	@STRETTO_CHAOS_MINUTES=$(or $(MINUTES),120) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos/test_long_run.py
 
 bench: $(VENV)/.test ## Measure against other systems (about two hours); results go to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run

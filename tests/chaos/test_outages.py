@@ -14,6 +14,7 @@ import pytest
 from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.database.model import ConnectionString
+from tests.chaos.clocks import VARIABLE, set_to
 from tests.chaos.fleet import Fleet, fleet, until
 from tests.chaos.score import noted
 from tests.chaos.test_death import (
@@ -146,11 +147,11 @@ def test_workers_with_wrong_clocks_do_each_file_once(place: Place, tmp_path: Pat
     names = [f"talk-{number}" for number in range(6 * min(TIMES, 10))]
     clocks = [tmp_path / name for name in ("ahead", "behind")]
     for clock, seconds in zip(clocks, (7200, -7200), strict=True):
-        clock.write_text(str(seconds))
+        set_to(clock, seconds)
     with fleet(place, tmp_path, count=0, chunk_s=0.1, lease_s=2) as crew:
         jobs = crew.submit(*names)
         for clock in clocks:
-            crew.environment["STRETTO_CHAOS_CLOCK"] = str(clock)
+            crew.environment[VARIABLE] = str(clock)
             crew.count += 1
             crew.start()
         for seconds in (10_800, 3_600):
@@ -163,10 +164,3 @@ def test_workers_with_wrong_clocks_do_each_file_once(place: Place, tmp_path: Pat
         noted(calls_twice=calls - chunks)
         assert calls == chunks, "nobody took anything away from somebody who was alive"
         assert all(job.attempts == 1 for job in crew.jobs().values())
-
-
-def set_to(clock: Path, seconds: int) -> None:
-    """In one go: a clock is never half set."""
-    new = clock.with_suffix(".new")
-    new.write_text(str(seconds))
-    new.replace(clock)

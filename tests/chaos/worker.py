@@ -42,6 +42,7 @@ from stretto.contexts.processing.ports import Engine, ResultCache, TranscriptSto
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings
+from tests.chaos.clocks import shift_if_told
 from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
 from tests.fakes.engine import MemoryEngine
 from tests.servers import settings_of
@@ -138,16 +139,8 @@ def poison(engine: LedgerEngine, processing: ProcessingService, *, cured: bool) 
         engine.poisoned_chunks = {(source(f"long-{POISON}-9100"), POISONED_CHUNK)}
 
 
-def shift_the_clock(path: str) -> None:
-    """Whatever asks for the time of day is told that of a clock which is wrong by as many seconds
-    as stand in the file, and can be set while the process runs."""
-    right = time.time
-    time.time = lambda: right() + float(Path(path).read_text())
-
-
 def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) -> None:
-    if "STRETTO_CHAOS_CLOCK" in os.environ:
-        shift_the_clock(os.environ["STRETTO_CHAOS_CLOCK"])
+    shift_if_told()
     where = ConnectionString.parse(place) if "://" in place else Path(place)
     settings = settings_of(where, queue_lease_s=int(lease_s))
     database, events = build_database(settings), EventBus()
