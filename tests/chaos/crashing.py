@@ -46,6 +46,9 @@ from tests.chaos.worker import LedgerEngine, a_service
 from tests.servers import settings_of, upgraded
 
 NAME = "talk-1"
+LEASE_S = 5
+"""Long enough for a process on a busy machine, and over when the next one comes."""
+
 ENGLISH = TranscriptionOptions(language=Language("en"))
 LEDGER, PROMISES, STATEMENTS = "ledger", "promises", "statements"
 
@@ -79,7 +82,7 @@ def journey(place: str, folder: Path, nth: int = 0) -> None:
 
     promises = os.open(folder / PROMISES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     where = ConnectionString.parse(place) if "://" in place else Path(place)
-    settings = settings_of(where, queue_lease_s=1)
+    settings = settings_of(where, queue_lease_s=LEASE_S)
     database, events = database_of(settings, heard), EventBus()
     service = build_queue(settings, database, publish=events.publish)
     job = service.submit(FileWork(path=f"/nowhere/{NAME}.wav", options=ENGLISH), key="the one")

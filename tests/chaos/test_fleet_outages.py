@@ -1,5 +1,5 @@
-"""Celery workers whose clocks are wrong, and which are told to leave at once (SIGQUIT) in the middle
-of anything: messages come twice, and nothing is done twice. ``make chaos`` runs it."""
+"""Celery workers whose clocks are wrong, and which are told to leave at once (SIGQUIT) in the
+middle of anything: messages come twice, and nothing is done twice. ``make chaos`` runs it."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_workers_with_wrong_clocks_do_each_file_once(place: Place, tmp_path: Pat
     clocks = [tmp_path / name for name in ("ahead", "behind")]
     for clock, seconds in zip(clocks, (7200, -7200), strict=True):
         set_to(clock, seconds)
-    with fleet(place, tmp_path, count=0, chunk_s=0.1, lease_s=2) as crew:
+    with fleet(place, tmp_path, count=0, chunk_s=0.1, lease_s=15) as crew:
         jobs = crew.submit(*names)
         for clock in clocks:
             crew.environment[VARIABLE] = str(clock)
