@@ -32,6 +32,7 @@ from stretto.contexts.database.model import ConnectionString
 from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.processing.model import (
     AudioChunk,
+    AudioFile,
     CancelToken,
     ConcurrencyLimit,
     EngineLimits,
@@ -43,7 +44,7 @@ from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings
 from tests.chaos.clocks import shift_if_told
-from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
+from tests.fakes.audio import LoudnessDetector, MemoryReader, MemoryStream, speechlike
 from tests.fakes.engine import MemoryEngine
 from tests.servers import settings_of
 
@@ -68,6 +69,15 @@ class Recordings(dict[str, Samples]):
     def __getitem__(self, name: str) -> Samples:
         found: Samples = self.get(name)
         return found
+
+
+class ForgetfulReader(MemoryReader):
+    """Keeps nothing of what it has opened: hours of it would not fit."""
+
+    def open(self, file: AudioFile) -> MemoryStream:
+        stream = super().open(file)
+        self.opened.clear()
+        return stream
 
 
 class LedgerEngine(MemoryEngine):
@@ -117,7 +127,7 @@ def a_service(
 ) -> ProcessingService:
     limit = ConcurrencyLimit(2)
     return ProcessingService(
-        reader=MemoryReader(Recordings(), block=SAMPLE_RATE_HZ),
+        reader=ForgetfulReader(Recordings(), block=SAMPLE_RATE_HZ),
         detector=LoudnessDetector(),
         engine=engine,
         cache=cache,
