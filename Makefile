@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint types arch unit chaos bench fmt lock clean
+.PHONY: help run serve test lint types arch unit chaos soak bench fmt sbom lock clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -49,12 +49,19 @@ unit: $(VENV)/.test ## The tests alone
 chaos: $(VENV)/.test ## Kill workers again and again: CHAOS=times as often as the tests, SEED=which way
 	@STRETTO_CHAOS=$(or $(CHAOS),10) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos
 
+soak: $(VENV)/.test ## Mixed work and random faults: MINUTES=120, SEED=which way
+	@STRETTO_CHAOS_MINUTES=$(or $(MINUTES),120) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos/test_long_run.py
+
 bench: $(VENV)/.test ## Measure against other systems (about two hours); results go to docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.run
 
 fmt: $(VENV)/.test ## Format the code
 	@$(BIN)/ruff check --fix -q src tests benchmarks scripts
 	@$(BIN)/ruff format -q src tests benchmarks scripts
+
+sbom: $(VENV)/.serve ## What the server is made of (sbom.json), and what is known to be wrong with it
+	@$(BIN)/python scripts/sbom.py requirements/serve.txt > sbom.json
+	@$(BIN)/python scripts/audit.py sbom.json
 
 lock: $(VENV)/.test ## Resolve the dependencies anew
 	@$(BIN)/python scripts/lock.py

@@ -72,6 +72,7 @@ class CeleryFleet(Fleet):
             **os.environ,
             **place,
             "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}",
+            **self.environment,
             "STRETTO_BROKER_URL": self.broker,
             "STRETTO_QUEUE_LEASE_S": str(self.lease_s),
             "STRETTO_TEST_LEDGER": str(self.ledger),

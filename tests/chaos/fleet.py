@@ -133,7 +133,12 @@ class Fleet:
         return [at - died for at in started]
 
     def jobs(self) -> dict[JobId, Job]:
-        return {job.id: job for job in self.queue.page(Wanted(limit=1000))}
+        found: dict[JobId, Job] = {}
+        page = self.queue.page(Wanted(limit=1000))
+        while page:
+            found |= {job.id: job for job in page}
+            page = self.queue.page(Wanted(limit=1000, after=page[-1]))
+        return found
 
     def count_of(self, status: JobStatus) -> int:
         return sum(job.status is status for job in self.jobs().values())
@@ -158,7 +163,7 @@ class Fleet:
 
         store = SqlTranscriptStore(self.database, outbox=OutboxWriter())
         found: dict[str, list[str]] = {}
-        for transcript in store.recent(1000):
+        for transcript in store.recent(1_000_000):
             found.setdefault(transcript.file.removesuffix(".wav"), []).append(transcript.text)
         return found
 
@@ -199,11 +204,11 @@ def _is_being_written(database: Database) -> bool:
                 return True
             return False
     with database.read() as connection:
-        (locks,) = connection.execute(
+        row = connection.execute(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
             " WHERE datname = current_database() AND mode = 'RowExclusiveLock'"
         ).fetchone()
-    return bool(locks)
+    return row != (0,)
 
 
 def _bury(worker: subprocess.Popen[str]) -> None:

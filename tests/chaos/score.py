@@ -1,50 +1,97 @@
-"""The score card of a run of chaos, in one form for all of them: printed, to be compared."""
+"""One card for everything that was broken in a run: tests note what they saw, and it is printed at
+the end of ``make chaos``."""
 
 from __future__ import annotations
 
-import statistics
+import os
+import platform
 import subprocess
-from collections.abc import Sequence
-from functools import cache
+from collections import Counter
+from pathlib import Path
+from statistics import quantiles
 
 from stretto.contexts.core.job import JobStatus
-from tests.chaos.fleet import HOUSE, Fleet
+from tests.chaos.fleet import Fleet
+
+SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
+
+_counts: Counter[str] = Counter()
+_recoveries_s: list[float] = []
+
+ROWS = (
+    "accepted",
+    "completed",
+    "dead-lettered on purpose",
+    "lost",
+    "duplicate effects",
+    "wrong texts",
+    "kills",
+    "crash points",
+    "faults",
+    "chunks",
+    "calls twice",
+    "mutated files",
+    "canary hits",
+    "unannounced 5xx",
+)
 
 
-def print_score(
-    fleet: Fleet, *, chunks: int, kills: int, seed: int, calls: int | None = None
-) -> None:
-    """``calls`` are those of the ledger, unless somebody else kept one."""
-    jobs = fleet.jobs()
+def noted(**figures: int) -> None:
+    """``calls_twice=2`` adds two to the row "calls twice"."""
+    for name, value in figures.items():
+        row = _row(name)
+        assert row in ROWS, row
+        _counts[row] += value
+
+
+def note(fleet: Fleet, *, chunks: int, kills: int, calls: int | None = None) -> None:
+    """The jobs of a fleet. ``calls`` are those of its ledger, unless somebody else kept one. What
+    was asserted before is noted all the same: a card of zeros that nobody counted would be worth
+    nothing."""
+    jobs = fleet.jobs().values()
     made = sum(fleet.calls().values()) if calls is None else calls
-    counts = {status: fleet.count_of(status) for status in JobStatus}
     versions = sum(len(texts) - 1 for texts in fleet.texts().values())
     events = sum(count - 1 for count in fleet.events("JobCompleted").values())
-    print(
-        f"\naccepted {len(jobs)}, completed {counts[JobStatus.COMPLETED]}, "
-        f"dead-lettered {counts[JobStatus.FAILED]}, "
-        f"lost {sum(not job.is_over for job in jobs.values())}, "
-        f"chunks {chunks}, calls {made} (twice: {100 * (made - chunks) / chunks:.1f} %), "
-        f"duplicate effects {versions + events}, kills {kills}, seed {seed}, {commit()}"
+    noted(
+        accepted=len(jobs),
+        completed=fleet.count_of(JobStatus.COMPLETED),
+        dead_lettered_on_purpose=fleet.count_of(JobStatus.FAILED),
+        lost=sum(not job.is_over for job in jobs),
+        duplicate_effects=versions + events,
+        kills=kills,
+        chunks=chunks,
+        calls_twice=made - chunks,
     )
 
 
-def print_recovery(waits_s: Sequence[float], *, seed: int) -> None:
-    """How long after a death its jobs were begun by others."""
-    ordered = sorted(waits_s)
-    p99 = ordered[max(0, -(-99 * len(ordered) // 100) - 1)]
-    print(
-        f"\nrecovery of {len(ordered)} jobs: p50 {statistics.median(ordered):.1f} s, "
-        f"p99 {p99:.1f} s, worst {ordered[-1]:.1f} s, seed {seed}, {commit()}"
-    )
+def _row(name: str) -> str:
+    known = {row.replace("-", "_").replace(" ", "_"): row for row in ROWS}
+    return known.get(name, name)
 
 
-@cache
-def commit() -> str:
-    """What was tried; nothing is known of it outside a checkout."""
+def recovered(after_s: list[float]) -> None:
+    """How long after the death of a worker its jobs were begun by another, at the shipped terms."""
+    _recoveries_s.extend(after_s)
+
+
+def card() -> list[str]:
+    """Its lines; none when nothing was noted."""
+    if not _counts:
+        return []
+    lines = [f"{row:30} {_counts[row]:>8}" for row in ROWS if row in _counts]
+    if _counts["chunks"]:
+        share = 100 * _counts["calls twice"] / _counts["chunks"]
+        lines.append(f"{'calls twice, of all chunks':30} {share:>7.1f} %")
+    if len(_recoveries_s) > 1:
+        percentiles = quantiles(_recoveries_s, n=100, method="inclusive")
+        lines.append(f"{'recovery p50':30} {percentiles[49]:>7.1f} s")
+        lines.append(f"{'recovery p99':30} {percentiles[98]:>7.1f} s")
+    lines.append(f"seed {SEED}, commit {_commit()}, Python {platform.python_version()}")
+    return lines
+
+
+def _commit() -> str:
     asked = ["git", "rev-parse", "--short", "HEAD"]
-    try:
-        found = subprocess.run(asked, cwd=HOUSE, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "no checkout"
-    return f"commit {found.stdout.strip()}"
+    here = Path(__file__).parent
+    said = subprocess.run(asked, cwd=here, capture_output=True, text=True, check=False)
+    return said.stdout.strip() or "unknown"

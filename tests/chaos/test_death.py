@@ -18,7 +18,7 @@ import pytest
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
-from tests.chaos.score import print_recovery, print_score
+from tests.chaos.score import note, noted, recovered
 from tests.conftest import Place
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
@@ -36,6 +36,7 @@ def assert_every_file_was_done_once(fleet: Fleet, names: list[str]) -> int:
     """With the words of a run without trouble. Returns the number of chunks."""
     expected = {name: expected_text(name) for name in names}
     texts = fleet.texts()
+    noted(wrong_texts=sum(texts.get(name) != [text] for name, (text, _) in expected.items()))
     for name, (text, _) in expected.items():
         assert texts[name] == [text], name
     completed = fleet.events("JobCompleted")
@@ -60,7 +61,7 @@ def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Pa
             crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
         chunks = assert_every_file_was_done_once(crew, names)
-        print_score(crew, chunks=chunks, kills=kills, seed=SEED)
+        note(crew, chunks=chunks, kills=kills)
         assert kills >= 1
         assert sum(crew.calls().values()) <= chunks + kills * IN_FLIGHT
 
@@ -80,7 +81,7 @@ def test_the_jobs_of_the_dead_are_gone_on_with_in_36_seconds_at_the_shipped_term
             time.sleep(dice.uniform(0, 10))
             waits += crew.recovery_s(dice.choice(crew.crew))
             crew.start()
-    print_recovery(waits, seed=SEED)
+    recovered(waits)
     assert max(waits) <= 36.0
 
 

@@ -23,7 +23,7 @@ from stretto.contexts.queue.model import JobPriority, WorkerState
 from tests.caches import RedisServer, redis_server
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, celery_fleet
 from tests.chaos.fleet import until
-from tests.chaos.score import print_score
+from tests.chaos.score import note
 from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
 from tests.conftest import BROKERS, copied
 from tests.rabbitmq import RabbitServer
@@ -161,7 +161,7 @@ def test_a_broker_that_dies_in_the_middle_loses_nothing(
             fleet.wait(meanwhile=fleet.start)
             waits.append(time.monotonic() - back)
         chunks = assert_every_file_was_done_once(fleet, files)
-        print_score(fleet, chunks=chunks, kills=0, seed=SEED)
+        note(fleet, chunks=chunks, kills=0)
         print(f"done {sorted(round(wait, 1) for wait in waits)} s after the broker came back")
         assert sum(fleet.calls().values()) == chunks
 
@@ -183,7 +183,7 @@ def test_a_worker_that_is_killed_leaves_its_jobs_to_another_one(
             time.sleep(dice.uniform(0.0, 1.0))
         fleet.wait(SOON_S * TIMES, meanwhile=fleet.start)
         chunks = assert_every_file_was_done_once(fleet, files)
-        print_score(fleet, chunks=chunks, kills=fleet.deaths, seed=SEED)
+        note(fleet, chunks=chunks, kills=fleet.deaths)
         assert fleet.deaths >= 2
         assert sum(fleet.calls().values()) <= chunks + 2 * fleet.deaths
 

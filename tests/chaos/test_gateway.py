@@ -13,7 +13,7 @@ import pytest
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import ENGLISH, fleet, until
-from tests.chaos.score import print_score
+from tests.chaos.score import note
 from tests.chaos.test_death import ENOUGH_S, SEED, TIMES, pytestmark
 from tests.chaos.worker import a_service, remote_engine
 from tests.conftest import Place
@@ -69,7 +69,7 @@ def test_every_recording_is_done_and_hardly_a_call_is_paid_for_twice(
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
         calls = len(service.entries()) - needed
         completed = crew.count_of(JobStatus.COMPLETED)
-        print_score(crew, chunks=needed, kills=kills, seed=SEED, calls=calls)
+        note(crew, chunks=needed, kills=kills, calls=calls)
         assert completed == JOBS
         assert crew.texts() == {name: [text] for name, text in expected.items()}
         assert crew.events("JobCompleted") == {str(job): 1 for job in jobs}

@@ -15,6 +15,7 @@ import pytest
 from stretto.contexts.core.errors import UnusableMedia
 from stretto.contexts.processing.adapters.decoder.reader import IsolatedReader
 from tests import mediagen
+from tests.chaos.score import noted
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
 SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
@@ -79,6 +80,7 @@ def test_mutated_files_end_in_samples_or_in_a_sentence(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(outcome, enumerate(files)))
     counts = {name: outcomes.count(name) for name in sorted(set(outcomes))}
+    noted(mutated_files=FILES)
     print(f"\n{FILES} mutated files, seed {SEED}: {counts}")
     assert "not a sentence" not in counts
     assert "other samples than it says" not in counts

@@ -10,7 +10,7 @@ from pathlib import Path
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause, Wanted
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
-from tests.chaos.score import print_score
+from tests.chaos.score import note
 from tests.chaos.test_death import (
     ENOUGH_S,
     KILLS,
@@ -43,7 +43,7 @@ def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path
             crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
         chunks = assert_every_file_was_done_once(crew, names)
-        print_score(crew, chunks=chunks, kills=kills, seed=SEED)
+        note(crew, chunks=chunks, kills=kills)
         assert sum(crew.calls().values()) <= chunks + kills * PARTS_AT_ONCE
         for job_id in jobs:
             parts = crew.queue.listed.parts_of(job_id)

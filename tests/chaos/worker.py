@@ -24,7 +24,7 @@ from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import FileWorkshop, build_queue, build_worker, listening_bell
-from stretto.contexts.core.audio import SAMPLE_RATE_HZ
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
 from stretto.contexts.database.adapters.outbox import OutboxWriter
@@ -42,7 +42,8 @@ from stretto.contexts.processing.ports import Engine, ResultCache, TranscriptSto
 from stretto.contexts.processing.service import ProcessingService
 from stretto.contexts.processing.sizing import DynamicChunkSizer
 from stretto.settings import Settings
-from tests.fakes.audio import LoudnessDetector, MemoryReader, speechlike
+from tests.chaos.clocks import shift_if_told
+from tests.fakes.audio import LoudnessDetector, MemoryReader, MemoryStream, speechlike
 from tests.fakes.engine import MemoryEngine
 from tests.servers import settings_of
 
@@ -71,6 +72,15 @@ class Recordings(dict[str, Samples]):
     def __getitem__(self, name: str) -> Samples:
         found: Samples = self.get(name)
         return found
+
+
+class ForgetfulReader(MemoryReader):
+    """Keeps nothing of what it has opened: hours of it would not fit."""
+
+    def open(self, file: AudioFile) -> MemoryStream:
+        stream = super().open(file)
+        self.opened.clear()
+        return stream
 
 
 class LedgerEngine(MemoryEngine):
@@ -120,7 +130,7 @@ def a_service(
 ) -> ProcessingService:
     limit = ConcurrencyLimit(2)
     return ProcessingService(
-        reader=MemoryReader(Recordings(), block=SAMPLE_RATE_HZ),
+        reader=ForgetfulReader(Recordings(), block=SAMPLE_RATE_HZ),
         detector=LoudnessDetector(),
         engine=engine,
         cache=cache,
@@ -143,6 +153,7 @@ def poison(engine: LedgerEngine, processing: ProcessingService, *, cured: bool) 
 
 
 def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) -> None:
+    shift_if_told()
     where = ConnectionString.parse(place) if "://" in place else Path(place)
     settings = settings_of(where, queue_lease_s=int(lease_s))
     database, events = build_database(settings), EventBus()

@@ -137,6 +137,25 @@ def test_a_job_that_is_to_wait_is_not_found_before_its_time(queue: Queue) -> Non
     assert queue.claim() is not None
 
 
+def test_when_the_clock_was_set_back_nobody_waits_for_it(queue: Queue) -> None:
+    for number in (1, 2, 3):
+        queue.jobs.add(a_submission(number))
+        queue.clock.advance(1.0)
+    queue.clock.advance(-3600.0)
+    assert queue.claim() is None
+    assert queue.jobs.hasten(300.0)
+    assert not queue.jobs.hasten(300.0)
+    found = [queue.claim(f"worker {number}") for number in (1, 2, 3)]
+    assert [job and job.id for job in found] == [job_id(1), job_id(2), job_id(3)]
+
+
+def test_an_ordinary_wait_is_not_taken_for_a_clock_that_was_set_back(queue: Queue) -> None:
+    queue.jobs.add(a_submission())
+    queue.clock.advance(-299.0)
+    assert not queue.jobs.hasten(300.0)
+    assert queue.jobs.soonest_s(EVERY_QUEUE) == 299.0
+
+
 def test_equal_work_is_done_by_one_at_a_time(queue: Queue) -> None:
     queue.jobs.add(a_submission(1, work_key="the same"))
     queue.jobs.add(a_submission(2, work_key="the same"))

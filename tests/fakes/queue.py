@@ -203,6 +203,20 @@ class MemoryQueue:
                 if job and job.fence == fence and job.lease is not None:
                     self._write(Change(replace(job, lease=lease(now))))
 
+    def hasten(self, most_s: float) -> bool:
+        with self._writing() as now:
+            waiting = [job for job in self._jobs.values() if job.status is JobStatus.QUEUED]
+            late = False
+            for queue in JobPriority:
+                same = [job for job in waiting if job.priority is queue]
+                ahead = max((job.run_at.unix_s - now.at.unix_s for job in same), default=0.0)
+                for job in same if ahead > most_s else []:
+                    if job.run_at.unix_s > now.at.unix_s + most_s:
+                        late = True
+                        at = Timestamp(job.run_at.unix_s - ahead)
+                        self._write(Change(replace(job, run_at=at)))
+            return late
+
     def beat(self, node: WorkerNode, lease: Callable[[Moment], Lease]) -> None:
         with self._writing() as now:
             self._nodes[node.id] = (node, lease(now))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -132,3 +133,40 @@ def test_trouble_that_is_no_conflict_is_not_done_again(database: PostgresDatabas
     with pytest.raises(StorageBusy):
         database.transact(work)
     assert len(tries) == 1
+
+
+def test_sixteen_writers_in_each_others_way_count_right(database: PostgresDatabase) -> None:
+    """Half of them want to be serialised, half lock two rows in whichever order: whoever was told
+    that it is done is counted, and whoever was not was told to try again."""
+    with database.write() as connection:
+        connection.executemany(INSERT, [{"name": "a"}, {"name": "b"}])
+    done = Counter[str]()
+    told = threading.Lock()
+
+    def write(number: int) -> None:
+        names = "ab" if number % 2 else "ba"
+
+        def work(connection: PostgresConnection) -> None:
+            connection.execute("SET LOCAL deadlock_timeout = '20ms'")
+            if number % 4 < 2:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            for name in names:
+                connection.execute(RAISED, {"name": name})
+
+        for _ in range(4):
+            try:
+                database.transact(work)
+            except StorageBusy:
+                outcome = "busy"
+            else:
+                outcome = "done"
+            with told:
+                done[outcome] += 1
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(write, range(16)))
+    assert done.total() == 64
+    with database.read() as connection:
+        rows = connection.execute("SELECT until FROM outbox_lease").fetchall()
+    assert [until for (until,) in rows] == [done["done"]] * 2
+    assert done["done"] > 8, done

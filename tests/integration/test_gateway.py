@@ -188,6 +188,14 @@ def test_what_a_retry_may_help_is_tried_again_with_the_same_key(desk: Setup, rep
     assert list(one.attempts().values()) == [2]
 
 
+@pytest.mark.parametrize("status", [200, 400, 401, 403, 429, 500])
+def test_a_service_that_repeats_our_key_is_quoted_without_it(desk: Setup, status: int) -> None:
+    one = desk(lambda call: refused(status, f"No access with {call.headers['authorization']}."))
+    with pytest.raises((EngineFailure, EngineUnavailable), match=r"Bearer \*\*\*\.") as failed:
+        one.ask()
+    assert KEY not in str(failed.value)
+
+
 @pytest.mark.parametrize(("status", "kind"), [(400, EngineFailure), (413, EngineFailure)])
 def test_what_would_be_the_same_again_is_not_tried_again(
     desk: Setup, status: int, kind: type[Exception]

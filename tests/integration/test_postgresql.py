@@ -237,3 +237,15 @@ def test_a_lock_that_is_never_given_back_ends_in_busy(address: ConnectionString)
     done.set()
     thread.join()
     database.close()
+
+
+def test_a_network_that_forgets_is_noticed_in_half_a_minute(address: ConnectionString) -> None:
+    """What the system is told about the connection; what it makes of that is its own promise."""
+    database = pool_of(address)
+    with database.read() as connection:
+        driver = connection._connection.connection.driver_connection
+        told = driver.info.get_parameters()
+    assert int(told["tcp_user_timeout"]) == 20_000
+    idle, every, times = (int(told[f"keepalives_{name}"]) for name in ("idle", "interval", "count"))
+    assert idle + every * times <= 30
+    database.close()

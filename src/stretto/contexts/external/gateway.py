@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -182,7 +182,8 @@ class Gateway:
         try:
             answer = read(response)
         except UnusableAnswer as error:
-            return _Trouble(error=error, again=True)
+            said = request.without_key(error.message.encode("utf-8", "replace")).decode()
+            return _Trouble(error=UnusableAnswer(said), again=True)
         self.limits.succeeded(permit)
         return answer
 
@@ -198,7 +199,9 @@ class Gateway:
         refused = "refused" if response.status < 500 else "failed"
         outcome = {200: "ok", TOO_MANY: "too_many"}.get(response.status, refused)
         self.observer.called(outcome, self.clock() - began)
-        return response
+        if response.status == 200:
+            return response
+        return replace(response, body=request.without_key(response.body))
 
     def _too_many(self, response: APIResponse, permit: Permit) -> _Trouble:
         told_s = retry_after_s(response.headers, now_unix_s=self.wall_clock())

@@ -86,6 +86,10 @@ class Timeouts:
     answer_s: float = 300.0
 
 
+SHORTEST_KEY: Final = 4
+"""What is shorter is no secret, and a part of too many words."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIRequest:
     """``headers`` hold the key, ``body`` the recording: neither is shown."""
@@ -99,6 +103,15 @@ class APIRequest:
     @property
     def size_bytes(self) -> int:
         return sum(len(piece) for piece in self.body)
+
+    def without_key(self, said: bytes) -> bytes:
+        """What a service says, without our key in it: some repeat the key that they refuse, and
+        what they say goes into logs, jobs and answers to whoever asked us."""
+        for name, value in self.headers:
+            key = value.removeprefix("Bearer ").encode()
+            if name == "authorization" and len(key) >= SHORTEST_KEY:
+                said = said.replace(key, b"***")
+        return said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from stretto.contexts.core.audio import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, Span
@@ -146,9 +146,8 @@ class RemoteTranscription:
             raise TransientEngineFailure(f"{failure}") from failure
         place = f"{self.service.endpoint.authority} over {response.protocol}"
         if response.status in NOT_LET_IN:
-            raise EngineUnavailable(
-                f"{place} does not accept the key ({response.status}): {error_message(response)}"
-            )
+            said = error_message(replace(response, body=request.without_key(response.body)))
+            raise EngineUnavailable(f"{place} does not accept the key ({response.status}): {said}")
         if response.status == 200:
             return f"{place}, and the key is accepted" if self.service.key else place
         return f"{place}; it does not list its models ({response.status})"

@@ -76,7 +76,10 @@ class Caretaker:
                 one.tell()
 
     def sweep(self) -> None:
-        """Give the jobs of workers without a sign of life to others."""
+        """Give the jobs of workers without a sign of life to others, and see that no job waits for
+        a clock that was set back."""
+        if self.housekeeping.hasten(self.retries.policy.config.cap_s):
+            logger.warning("The clock was set back; jobs that would have waited for it are ready.")
         for job_id in self.housekeeping.expired(MOST_AT_ONCE):
             self.dispatcher.change(job_id, self.retries.after_silence)
 

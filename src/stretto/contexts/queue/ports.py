@@ -95,6 +95,10 @@ class Housekeeping(Protocol):
     def renew(self, held: Sequence[tuple[JobId, int]], lease: Callable[[Moment], Lease]) -> None:
         """The leases of the jobs with these fences; others have other holders by now."""
 
+    def hasten(self, most_s: float) -> bool:
+        """Whether jobs would have waited for more than ``most_s``, which nobody has to: the clock
+        was set back. They are ready now, in the order in which they would have been."""
+
 
 class Workers(Protocol):
     """Who works on jobs."""

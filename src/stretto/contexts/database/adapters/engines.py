@@ -25,6 +25,17 @@ SESSION: Final = {
 """What each session asks of the server, so that nothing of ours waits or locks for ever."""
 
 
+FORGOTTEN: Final = {
+    "tcp_user_timeout": "20000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+}
+"""A network that loses everything and tells nobody (a cable, a firewall that forgot) is noticed
+after 20 s (there in ms) when something is on its way, and after 25 s when an answer is waited for.
+Linux itself would wait for a quarter of an hour, with every thread of a server in it."""
+
+
 def postgres_engine(address: ConnectionString, *, size: PoolSize) -> sa.Engine:
     """Opens nothing yet. Raises InvalidOption when psycopg is not installed, or does not take a
     parameter of ``address``."""
@@ -59,7 +70,7 @@ def postgres_engine(address: ConnectionString, *, size: PoolSize) -> sa.Engine:
             "connect_timeout": int(given.get("connect_timeout", CONNECT_TIMEOUT_S)),
             "application_name": given.get("application_name", "stretto"),
             "options": f"{given.get('options', '')} {session}".strip(),
-            "keepalives_idle": 30,
+            **{name: given.get(name, usual) for name, usual in FORGOTTEN.items()},
         },
     )
 

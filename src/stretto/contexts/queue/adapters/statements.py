@@ -46,6 +46,15 @@ HEADS: Final = " UNION ALL ".join(
     f"WHERE status = 'queued' AND priority = {int(queue)}"
     for queue in JobPriority
 )
+FURTHEST: Final = " UNION ALL ".join(
+    f"SELECT {int(queue)}, max(run_at) FROM queue_job "  # noqa: S608
+    f"WHERE status = 'queued' AND priority = {int(queue)}"
+    for queue in JobPriority
+)
+HASTEN: Final = """
+    UPDATE queue_job SET run_at = run_at - :ahead
+    WHERE status = 'queued' AND priority = :priority AND run_at > :beyond
+"""
 HELD: Final = f"""
     SELECT {_ALL} FROM queue_job WHERE status = 'processing' AND holder = :holder
 """  # noqa: S608
