@@ -78,7 +78,7 @@ def _item(letter: bytes, payload: bytes) -> bytes:
 
 
 def _dataclass_bytes(value: Any) -> bytes:
-    name, members = _layout(type(value))
+    name, members = _layout(type(value))  # type: ignore[arg-type]  # classes can be hashed
     return name + b"".join(
         [rendered + canonical_bytes(getattr(value, member)) for member, rendered in members]
     )
