@@ -14,6 +14,7 @@ from stretto.contexts.core.access import Caller, Scope
 from stretto.contexts.core.errors import InvalidOption, JobNotInState, UnknownUpload
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.processing.recordings import Recording, UploadId
 from stretto.contexts.queue.model import Job, JobPriority, Wanted
 from stretto.interfaces.http import documents, schemas
@@ -36,13 +37,17 @@ LastEvent = Annotated[str, Header(max_length=20, alias="Last-Event-ID")]
 router = APIRouter(prefix="/api", tags=["jobs"])
 
 
-def _one_of_two() -> dict[str, Any]:
-    """The recording is named in one of two ways."""
+WAYS: Final = ("file_hash", "upload", "url")
+"""Those to name a recording without sending it along."""
+
+
+def _one_of_them() -> dict[str, Any]:
+    """The recording is named in one way."""
     schema = schemas.JobRequest.model_json_schema()
     properties = schema["properties"]
     named = {}
-    for way in ("file_hash", "upload"):
-        named[way] = {"type": "string", "pattern": properties.pop(way)["anyOf"][0]["pattern"]}
+    for way in WAYS:
+        named[way] = properties.pop(way)["anyOf"][0]
     return {
         "oneOf": [
             {**schema, "properties": {**properties, way: field}, "required": [way]}
@@ -70,7 +75,7 @@ _FORM: Final[dict[str, Any]] = {
                     },
                 }
             },
-            "application/json": {"schema": _one_of_two()},
+            "application/json": {"schema": _one_of_them()},
         },
     }
 }
@@ -83,7 +88,7 @@ async def submit(
     """Have a recording transcribed. The job is on the disk when this is answered."""
     if request.headers.get("content-type", "").startswith("application/json"):
         wanted = await _json_of(request)
-        recording = await run_in_threadpool(_known, server, caller, wanted)
+        recording = await _named(request, server, caller, wanted)
     else:
         files = server.serving.recordings
         most = server.serving.most_bytes
@@ -93,7 +98,7 @@ async def submit(
         recording = form.recording
         with server.using(recording):
             fields = {name: values[-1] for name, values in form.fields.items()}
-            wanted = _checked({**fields, "file_hash": None, "upload": None})
+            wanted = _checked({**fields, **dict.fromkeys(WAYS)})
     job = await run_in_threadpool(_submitted, server, caller, recording, wanted, idempotency_key)
     return answered(documents.of_job(job), status=202, location=f"/api/jobs/{job.id}")
 
@@ -102,19 +107,35 @@ def _submitted(
     server: Server, caller: Caller, recording: Recording, wanted: schemas.JobRequest, key: str
 ) -> Job:
     with server.using(recording):
-        options = server.options(
-            caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task
-        )
-        work = server.work(recording.path, options, wanted.model)
+        work = server.work(recording.path, _options(server, caller, wanted), wanted.model)
         priority = JobPriority.parse(wanted.priority)
         return server.submit(work, caller=caller, priority=priority, key=key)
+
+
+def _options(server: Server, caller: Caller, wanted: schemas.JobRequest) -> TranscriptionOptions:
+    return server.options(caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task)
+
+
+async def _named(
+    request: Request, server: Server, caller: Caller, wanted: schemas.JobRequest
+) -> Recording:
+    if sum(getattr(wanted, way) is not None for way in WAYS) != 1:
+        raise InvalidOption(f"Name the recording in one way: {', '.join(WAYS)}.")
+    if wanted.url is None:
+        return await run_in_threadpool(_known, server, caller, wanted)
+    await run_in_threadpool(_raise_if_refused, server, caller, wanted)
+    return await server.fetching.fetch(request, server.serving.fetcher, wanted.url, caller)
+
+
+def _raise_if_refused(server: Server, caller: Caller, wanted: schemas.JobRequest) -> None:
+    """What would be refused afterwards is not fetched."""
+    _options(server, caller, wanted)
+    server.model_named(wanted.model)
 
 
 def _known(server: Server, caller: Caller, wanted: schemas.JobRequest) -> Recording:
     """The recording that was uploaded before."""
     recordings, owner, found = server.serving.recordings, caller.owner, wanted.file_hash
-    if (found is None) == (wanted.upload is None):
-        raise InvalidOption("Name the recording by its file_hash or by its upload, not both.")
     if wanted.upload is not None:
         upload = recordings.upload(UploadId.parse(wanted.upload))
         if upload.owner != owner:

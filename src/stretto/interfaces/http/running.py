@@ -112,4 +112,5 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._ours.watch.close()
+        self._ours.fetching.close()
         await super().shutdown(sockets=sockets)

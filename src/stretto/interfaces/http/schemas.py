@@ -12,6 +12,7 @@ from stretto.contexts.core.languages import ENGLISH_NAMES
 
 Id = Annotated[str, Field(examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
 UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+URL: Final = r"^https?://[^\s@\\]+$"
 PathId = Annotated[str, Path(pattern=UUID, examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
 CODES: Final = ["", *ENGLISH_NAMES]
 Spoken = Annotated[
@@ -118,11 +119,13 @@ class Jobs(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """A job for a recording that is here already: by its hash, or by the id of its upload."""
+    """A job for a recording that is here, by its hash or the id of its upload, or for one that is
+    fetched from its URL."""
 
     model_config = ConfigDict(extra="forbid")
     file_hash: Sha256 | None = None
     upload: Annotated[str, Field(pattern=UUID)] | None = None
+    url: Annotated[str, Field(max_length=2048, pattern=URL)] | None = None
     language: Spoken = ""
     prompt: str = Field(default="", max_length=1024)
     priority: Priority = "medium"

@@ -25,6 +25,7 @@ from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.processing.library import TranscriptSummary
 from stretto.contexts.processing.recordings import Recording
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
+from stretto.interfaces.http.fetching import Fetching
 from stretto.interfaces.http.watching import Watch
 
 OPENAI_MODELS: Final = (
@@ -59,6 +60,7 @@ class Server:
     watch: Watch
     hands: Hands
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    fetching: Fetching = field(default_factory=Fetching)
     page: Path = field(default=Path(__file__).parent / "page")
 
     def submit(

@@ -35,7 +35,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send_all(scope, send))
-        listening = asyncio.ensure_future(_hung_up(receive))
+        listening = asyncio.ensure_future(hung_up(receive))
         try:
             await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -64,7 +64,8 @@ async def _sent_in_time(send: Send, block: bytes, *, more: bool) -> None:
         await send({"type": "http.response.body", "body": block, "more_body": more})
 
 
-async def _hung_up(receive: Receive) -> None:
+async def hung_up(receive: Receive) -> None:
+    """Returns when the other side is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
