@@ -45,6 +45,8 @@ def test_every_request_is_answered_as_described(address: str) -> None:
         operation = result.ok()
         if operation.path.startswith("/v1/audio"):  # without a worker that is a 503
             continue
+        if operation.path == "/api/events":  # an answer without an end
+            continue
 
         def asked(case: schemathesis.Case) -> None:
             try:

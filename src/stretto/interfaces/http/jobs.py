@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
@@ -23,16 +22,13 @@ from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import body_of, received_form, refuse_large
 from stretto.interfaces.http.security import Reader, Writer
 from stretto.interfaces.http.server import Server, ServerOf
-from stretto.interfaces.http.streaming import BEAT, BEAT_S, EventStream
 
 MOST_JSON_BYTES: Final = 64 << 10
-MOST_NUMBER: Final = 2**63 - 1
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[
     str, Query(pattern=f"^$|{schemas.UUID}", description="The last one of the page before.")
 ]
 Key = Annotated[str, Header(max_length=100, description="Sent again, it is the same job.")]
-LastEvent = Annotated[str, Header(max_length=20, alias="Last-Event-ID")]
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 
@@ -220,39 +216,6 @@ def retry(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     job = server.serving.queue.retry(server.job(job_id, caller).id)
     server.hands.ring()
     return answered(documents.of_job(job))
-
-
-_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "description": "Events until the job is over.",
-    },
-    204: {"description": "The job is over, and nothing is to come."},
-    **schemas.REFUSALS,
-}
-
-
-@router.get("/jobs/{job_id}/events", responses=_STREAM)
-async def events(
-    job_id: schemas.PathId,
-    server: ServerOf,
-    caller: Reader,
-    after: Annotated[int, Query(ge=0, le=MOST_NUMBER)] = 0,
-    last_event_id: LastEvent = "",
-) -> Response:
-    """What happens to a job, from its beginning or behind an event."""
-    known = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else after
-    known = min(known, MOST_NUMBER)
-    job = await run_in_threadpool(server.job, job_id, caller)
-    if job.is_over and not await run_in_threadpool(server.serving.queue.heard, job.id, after=known):
-        return Response(status_code=204)
-    return EventStream(_sent(server, job, known))
-
-
-async def _sent(server: Server, job: Job, after: int) -> AsyncIterator[bytes]:
-    yield b"retry: 1000\n\n"
-    async for lines in server.watch.follow(job.id, after=after, beat_s=BEAT_S):
-        yield b"".join(line.sent for line in lines) or BEAT
 
 
 @router.get("/dlq", responses=schemas.answers(schemas.Jobs), tags=["dead letters"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -108,7 +109,8 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
         raise HttpError(400, "The form has no file.", code="missing_field", param="file")
     asked, job = await run_in_threadpool(_asked, server, caller, form, task)
     if asked.stream:
-        return EventStream(sent(_streamed(server, job.id, asked)))
+        turn = partial(server.streams.turn, caller)
+        return EventStream(sent(_streamed(server, job.id, asked)), turn=turn)
     await server.watch.ended(job.id)
     transcript = await run_in_threadpool(_result, server, job.id)
     translation = task is Task.TRANSLATE
@@ -127,6 +129,8 @@ def _asked(server: Server, caller: Caller, form: Form, task: Task) -> tuple[Aske
         )
         work = server.work(form.recording.path, options, asked.model)
         _require_workers(server)
+        if asked.stream:
+            server.streams.require_room(caller)
         return asked, server.submit(work, caller=caller, priority=JobPriority.HIGH)
 
 
