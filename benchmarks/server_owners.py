@@ -42,7 +42,7 @@ def owners(size: Size) -> list[Figure]:
         "known to A, ms": round(1000 * float(np.median(before)), 1),
         "known to nobody, ms": round(1000 * float(np.median(new)), 1),
         "known to B, ms": round(1000 * float(np.median(again)), 1),
-        "runs": size.pairs,
+        "runs": 2 * size.pairs,
     }
     return [
         at_least("what A knows: p for B", _chance(np.log(before) - np.log(new)), "", 0.05, **more),

@@ -14,11 +14,16 @@ import pytest
 from stretto.contexts.core.access import Scope
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import Segment
-from stretto.interfaces.http import feed
+from stretto.interfaces.http import feed, running
 from tests.server.test_jobs import Event, events_of
 from tests.serving import Site, begin, end, finish, heard, site
 
 SOON_S: Final = 60.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @contextmanager
@@ -113,7 +118,10 @@ def status_of(client: httpx2.Client) -> Any:
         return answer.status_code
 
 
-def test_a_server_that_stops_lets_those_go_who_listen_to_everything(home: Path) -> None:
+def test_a_server_that_stops_lets_those_go_who_listen_to_everything(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "GRACE_S", 3600)  # nobody is let go for want of time
     with site(home) as found, listening(found.client()) as events:
         found.stop()
         assert next(events, None) is None

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +30,21 @@ def address(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     home = copied(sqlite_template, tmp_path_factory.mktemp("schema") / "home")
     with site(home, settings={"serve_upload_mb": 1}, resolve=lambda *_: []) as found:
         yield found.url
+
+
+def test_every_document_is_described(address: str) -> None:
+    described = httpx2.get(f"{address}/api/openapi.json").json()
+    vague = {
+        f"{method} {path}"
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+        for status, answer in operation["responses"].items()
+        for kind, content in answer.get("content", {}).items()
+        if kind == "application/json" and status.startswith("2")
+        if content["schema"] in ({}, {"$ref": "#/components/schemas/Anything"})
+    }
+    monitoring = {"get /api/metrics/dashboard", "get /api/alerts"}  # docs/howto/monitoring.md
+    assert vague <= monitoring
 
 
 def free(case: schemathesis.Case, status: int) -> list[Any]:

@@ -71,13 +71,22 @@ _FORM: Final[dict[str, Any]] = {
                     },
                 }
             },
-            "application/json": {"schema": _one_of_them()},
+            "application/json": {
+                "schema": _one_of_them(),
+                "examples": {
+                    "known": {"value": {"file_hash": "9f" * 32, "language": "en"}},
+                    "uploaded": {"value": {"upload": schemas.AN_ID, "priority": "high"}},
+                    "at an address": {"value": {"url": "https://example.org/talk.mp3"}},
+                },
+            },
         },
     }
 }
 
 
-@router.post("/jobs", responses=schemas.answers(schemas.Job, 202), openapi_extra=_FORM)
+@router.post(
+    "/jobs", status_code=202, responses=schemas.answers(schemas.Job, 202), openapi_extra=_FORM
+)
 async def submit(
     request: Request, server: ServerOf, caller: Writer, idempotency_key: Key = ""
 ) -> Response:

@@ -17,7 +17,7 @@ from stretto.contexts.core.recognition import Task
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.queue.model import Job, JobPriority
 from stretto.contexts.queue.service import error_of
-from stretto.interfaces.http import schemas
+from stretto.interfaces.http import schemas, schemas_machinery
 from stretto.interfaces.http.documents import answered, trouble_of
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import Form, received_form
@@ -81,14 +81,14 @@ async def translations(request: Request, server: ServerOf, caller: Writer) -> Re
     return await _heard(request, server, caller, Task.TRANSLATE)
 
 
-@router.get("/models", responses=schemas.answers(schemas.Anything))
+@router.get("/models", responses=schemas.answers(schemas_machinery.OpenAIModels))
 def models(server: ServerOf, caller: Reader) -> Response:
     """The models that a request may name."""
     names = [*server.model_names(), *OPENAI_MODELS]
     return answered({"object": "list", "data": [_model(name) for name in names]})
 
 
-@router.get("/models/{name:path}", responses=schemas.answers(schemas.Anything))
+@router.get("/models/{name:path}", responses=schemas.answers(schemas_machinery.OpenAIModel))
 def model(name: str, server: ServerOf, caller: Reader) -> Response:
     """One of them."""
     if name not in (*server.model_names(), *OPENAI_MODELS):
