@@ -12,6 +12,7 @@ import pytest
 
 from stretto.contexts.database.model import ConnectionString
 from tests.caches import RedisServer, redis_server
+from tests.fakes.shelf import Shelf, shelf_open
 from tests.library import engine, library
 from tests.rabbitmq import PROGRAM, RabbitServer, rabbit_server
 from tests.servers import Database, Server, copied, opened, postgres_server, upgraded
@@ -89,6 +90,13 @@ def database(place: Place) -> Iterator[Database]:
     database = opened(place)
     yield database
     database.close()
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    """Where recordings lie that can be fetched."""
+    with shelf_open() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

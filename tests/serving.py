@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
 from stretto.bootstrap.database import Database
+from stretto.bootstrap.fetching import RecordingFetcher
 from stretto.bootstrap.serving import Serving, build_serving, create_key
+from stretto.bootstrap.text_log import TextLog
 from stretto.contexts.core.access import Scope
 from stretto.contexts.core.identifiers import TranscriptId
 from stretto.contexts.core.job import JobStatus
@@ -21,12 +23,22 @@ from stretto.contexts.core.recognition import (
     TranscriptionOptions,
     TranscriptRequest,
 )
-from stretto.contexts.core.transcript import Transcript
-from stretto.contexts.queue.model import FileWork, Job
+from stretto.contexts.core.transcript import Segment, Transcript
+from stretto.contexts.external.adapters.guarded_connection import resolved
+from stretto.contexts.external.address_guard import Resolve
+from stretto.contexts.queue import transitions
+from stretto.contexts.queue.model import Change, FileWork, Job, JobError, JobProgress, Moment
+from stretto.contexts.queue.policy import RetryPolicy
 from stretto.interfaces.http.running import address_of, bound, uvicorn_of
 from stretto.interfaces.http.server import Server
 from stretto.interfaces.http.watching import Watch
 from stretto.settings import Settings
+
+NO_AUDIO: Final = JobError(
+    kind="NoAudioStream", message="The file has no audio.", trace="Traceback"
+)
+STARTS_S: Final = 60.0
+STOPS_S: Final = 60.0
 
 
 @dataclass
@@ -49,6 +61,10 @@ class Site:
     bell: Bell
     stop: Callable[[], None]
     clients: list[httpx2.Client] = field(default_factory=list)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def database(self) -> Database:
@@ -95,57 +111,37 @@ def site(
     key_needed: bool = False,
     settings: dict[str, Any] | None = None,
     host: str = "127.0.0.1",
+    port: int = 0,
+    resolve: Resolve = resolved,
 ) -> Generator[Site, None, None]:
     made = Settings(home=home, offline=True, model="tiny.en", serve_host=host, **(settings or {}))
-    serving = build_serving(made, key_needed=key_needed)
-    bell, ready = Bell(), threading.Event()
-    server = Server(serving=serving, watch=Watch(serving.queue), hands=bell)
-    with closing(bound("127.0.0.1", 0)) as listening:
-        uvicorn = uvicorn_of(server, ready=ready.set)
-        thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listening]})
-        thread.start()
-        assert ready.wait(10)
+    with closing(build_serving(made, key_needed=key_needed)) as built:
+        fetcher = RecordingFetcher(made, built.recordings, resolve=resolve)
+        serving = replace(built, fetcher=fetcher)
+        bell, ready = Bell(), threading.Event()
+        server = Server(serving=serving, watch=Watch(serving.queue), hands=bell)
+        with closing(bound("127.0.0.1", port)) as listening:
+            uvicorn = uvicorn_of(server, ready=ready.set)
+            thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [listening]})
+            thread.start()
 
-        def stop() -> None:
-            uvicorn.should_exit = True
+            def stop() -> None:
+                uvicorn.should_exit = True
 
-        found = Site(url=address_of(listening), serving=serving, bell=bell, stop=stop)
-        try:
-            yield found
-        finally:
-            for client in found.clients:
-                client.close()
-            stop()
-            thread.join(20)
-            serving.close()
-    assert not thread.is_alive()
-
-
-def finish(site: Site, job: Job, what: JobStatus, **details: Any) -> None:
-    """As a worker would have ended it."""
-    from stretto.contexts.queue import transitions
-    from stretto.contexts.queue.model import JobError, JobProgress
-    from stretto.contexts.queue.policy import RetryPolicy
-
-    dispatcher = site.serving.queue.dispatcher
-    claimed = begin(site, job)
-    decide: Callable[..., Any]
-    if what is JobStatus.COMPLETED:
-        decide = lambda j, now: transitions.completed(  # noqa: E731
-            j, now, fence=claimed.fence, progress=JobProgress(), **details
-        )
-    else:
-        error = JobError(kind="NoAudioStream", message="The file has no audio.", trace="Traceback")
-        decide = lambda j, now: transitions.failed(  # noqa: E731
-            j, now, fence=claimed.fence, error=error, retryable=False, policy=RetryPolicy()
-        )
-    dispatcher.change(job.id, decide)
+            found = Site(url=address_of(listening), serving=serving, bell=bell, stop=stop)
+            try:
+                assert ready.wait(STARTS_S), "the server did not start"
+                yield found
+            finally:
+                for client in found.clients:
+                    client.close()
+                stop()
+                thread.join(STOPS_S)
+    assert not thread.is_alive(), "the server did not stop"
 
 
 def begin(site: Site, job: Job) -> Job:
     """As a worker would have claimed it."""
-    from stretto.contexts.queue import transitions
-
     dispatcher = site.serving.queue.dispatcher
     claimed = dispatcher.change(
         job.id,
@@ -153,3 +149,35 @@ def begin(site: Site, job: Job) -> Job:
     )
     assert claimed is not None
     return claimed
+
+
+def heard(site: Site, claimed: Job, *segments: Segment) -> None:
+    """As a worker would have told of the text while it recognises it."""
+    log = TextLog(site.database).of(claimed)
+    log.heard(segments)
+    log.write()
+
+
+def finish(site: Site, job: Job, what: JobStatus, **details: Any) -> None:
+    """As a worker would have ended it."""
+    end(site, begin(site, job), what, **details)
+
+
+def end(site: Site, claimed: Job, what: JobStatus, **details: Any) -> None:
+    """The same for a job that was begun. What failed has an ``error`` if it is not to be another
+    one."""
+
+    def decide(job: Job, now: Moment) -> Change | None:
+        fence = claimed.fence
+        if what is JobStatus.COMPLETED:
+            return transitions.completed(job, now, fence=fence, progress=JobProgress(), **details)
+        return transitions.failed(
+            job,
+            now,
+            fence=fence,
+            error=details.get("error", NO_AUDIO),
+            retryable=False,
+            policy=RetryPolicy(),
+        )
+
+    site.serving.queue.dispatcher.change(claimed.id, decide)

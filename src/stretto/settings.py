@@ -211,6 +211,7 @@ class Settings:
     serve_names: str = server.SERVE_NAMES
     serve_jobs: int = server.SERVE_JOBS
     serve_upload_mb: int = server.SERVE_UPLOAD_MB
+    serve_streams: int = server.SERVE_STREAMS
     serve_requests_per_minute: int = server.SERVE_REQUESTS_PER_MINUTE
 
     def __post_init__(self) -> None:

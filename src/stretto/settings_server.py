@@ -42,6 +42,9 @@ SERVE_JOBS: Final = number(
 SERVE_UPLOAD_MB: Final = number(
     10_000, "The largest recording that is taken.", 1, 1_000_000, unit="MB"
 )
+SERVE_STREAMS: Final = number(
+    10, "Streams of events that one owner may have open at once; 0 means any number.", 0, 100_000
+)
 SERVE_REQUESTS_PER_MINUTE: Final = number(
     1200, "Requests that one key may make in any minute; 0 means any number.", 0, 1_000_000
 )

@@ -1,23 +1,14 @@
-"""Runs `stretto serve` in a process of its own, and asks it what the page does not show."""
+"""Asks a server what the page does not show."""
 
 from __future__ import annotations
 
 import json
-import re
-import signal
-import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.program import command, environment
-
-LEAVES_S: Final = 60
-OVER_S: Final = 120
+OVER_S: Final = 300.0
 POLL_S: Final = 0.1
 
 
@@ -27,13 +18,10 @@ class Api:
 
     url: str
 
-    def asked(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
+    def asked(self, path: str) -> Any:
         """The JSON that the API answers."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
+            return json.loads(answer.read())
 
     def submitted(self, name: str, recording: bytes, **fields: str) -> str:
         """The id of a job for a recording."""
@@ -58,46 +46,3 @@ class Api:
                 return job
             time.sleep(POLL_S)
         raise AssertionError(f"the job {job_id} was not over within {OVER_S} s")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Served(Api):
-    """A server in a process of its own."""
-
-    process: subprocess.Popen[str]
-
-    @property
-    def port(self) -> int:
-        return int(self.url.rpartition(":")[2])
-
-
-@contextmanager
-def serving(home: Path, *options: str) -> Iterator[Served]:
-    """A server on a free port of the loopback interface, until the block ends."""
-    chosen = options if "--port" in options else ("--port", "0", *options)
-    process = subprocess.Popen(
-        command("serve", *chosen),
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        encoding="utf-8",
-        env=environment(home),
-    )
-    try:
-        assert process.stderr is not None
-        announced = re.search(r"http://\S+", process.stderr.readline())
-        assert announced is not None, "it did not say where it listens"
-        yield Served(url=announced[0], process=process)
-    finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    """As whoever runs it would; returns when it is gone, its worker too."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(timeout=LEAVES_S)
-    finally:
-        process.kill()
-        if process.stderr is not None:
-            process.stderr.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +10,9 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.serving import Served
-from tests.serving import site
+from tests.browser.serving import Api
+from tests.servers import copied
+from tests.serving import Site, site
 
 Opened = Callable[..., Page]
 
@@ -30,7 +30,9 @@ VIEWS: Final = {
 """Routes, and what is there when all that a view asks for has come."""
 
 FIRST_LOAD_BYTES: Final = 150_000
-INTERACTIVE_S: Final = 1.0
+INTERACTIVE_S: Final = 30.0
+"""Whatever else the machine does; `python -m benchmarks.server` measures it."""
+
 LOADED: Final = """() => {
     const all = (kind) => performance.getEntriesByType(kind);
     const entries = [...all("navigation"), ...all("resource")];
@@ -56,8 +58,10 @@ def violations(page: Page) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_view_keeps_anybody_out(opened: Opened, transcript: str, theme: str) -> None:
-    page = opened(color_scheme=theme)
+def test_no_view_keeps_anybody_out(
+    opened: Opened, server: Api, transcript: str, theme: str
+) -> None:
+    page = opened(server.url, color_scheme=theme)
     for view in views(page, transcript):
         assert violations(page) == [], view
     page.get_by_role("button", name="Edit").click()
@@ -66,25 +70,24 @@ def test_no_view_keeps_anybody_out(opened: Opened, transcript: str, theme: str) 
     assert violations(page) == [], "the dialog"
 
 
-def test_a_phone_never_scrolls_sideways(opened: Opened, transcript: str) -> None:
-    page = opened(viewport={"width": 360, "height": 740}, has_touch=True, locale="ru-RU")
+def test_a_phone_never_scrolls_sideways(opened: Opened, server: Api, transcript: str) -> None:
+    phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
+    page = opened(server.url, locale="ru-RU", **phone)
     for view in views(page, transcript):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, view
 
 
-def test_the_first_load_is_small_quick_and_from_here_alone(opened: Opened, served: Served) -> None:
-    page = opened("health")
+def test_the_first_load_is_small_quick_and_from_here_alone(opened: Opened, idle: Site) -> None:
+    page = opened(idle.url, "health")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{served.url}/")
+    page.goto(f"{idle.url}/")
     page.get_by_role("button", name="Record").wait_for()
     page.wait_for_load_state("networkidle")
     loaded = page.evaluate(LOADED)
-    assert [url for url in asked if not url.startswith(served.url)] == []
+    assert [url for url in asked if not url.startswith(idle.url)] == []
     assert 20_000 < loaded["bytes"] <= FIRST_LOAD_BYTES
-    # Where others compute as well, they have a part of each second.
-    share = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-    assert loaded["interactive_s"] <= INTERACTIVE_S * share
+    assert loaded["interactive_s"] <= INTERACTIVE_S
 
 
 def hostile(value: Any) -> Any:
@@ -101,7 +104,7 @@ def hostile(value: Any) -> Any:
 
 
 def test_hostile_names_and_texts_are_shown_and_run_nothing(
-    opened: Opened, served: Served, transcript: str
+    opened: Opened, server: Api, transcript: str
 ) -> None:
     def spoilt(route: Route) -> None:
         if route.request.resource_type != "fetch":
@@ -110,18 +113,20 @@ def test_hostile_names_and_texts_are_shown_and_run_nothing(
         answer = route.fetch()
         route.fulfill(response=answer, json=hostile(answer.json()))
 
-    page = opened()
+    page = opened(server.url)
     page.route("**/api/**", spoilt)
-    page.reload()
-    for view in views(page, transcript):
-        assert page.evaluate("typeof hacked") == "undefined", view
-        assert page.locator("main :is(img, script, iframe)").count() == 0, view
-    expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
-    page.unroute_all(behavior="ignoreErrors")
+    try:
+        page.reload()
+        for view in views(page, transcript):
+            assert page.evaluate("typeof hacked") == "undefined", view
+            assert page.locator("main :is(img, script, iframe)").count() == 0, view
+        expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
+    finally:
+        page.unroute_all(behavior="ignoreErrors")
 
 
-def test_the_choice_of_language_and_light_stays(opened: Opened) -> None:
-    page = opened()
+def test_the_choice_of_language_and_light_stays(opened: Opened, idle: Site) -> None:
+    page = opened(idle.url)
     page.get_by_role("button", name="Русский").click()
     page.get_by_role("button", name="Тёмная тема").click()
     page.reload()
@@ -130,9 +135,11 @@ def test_the_choice_of_language_and_light_stays(opened: Opened) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "ru")
 
 
-def test_a_server_with_keys_asks_for_one(opened: Opened, tmp_path: Path) -> None:
-    with site(tmp_path / "home", key_needed=True) as locked:
-        page = opened("#/library", at=locked.url)
+def test_a_server_with_keys_asks_for_one(
+    opened: Opened, sqlite_template: Path, tmp_path: Path
+) -> None:
+    with site(copied(sqlite_template, tmp_path / "home"), key_needed=True) as locked:
+        page = opened(locked.url, "#/library")
         page.get_by_label("Key", exact=True).fill("stretto_wrong")
         page.get_by_role("button", name="Continue").click()
         expect(page.get_by_role("alert")).to_have_text("The server does not know this key.")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from tests.serving import Site
+
 
 @pytest.fixture
-def called(opened: Callable[..., Page]) -> Callable[..., Any]:
+def called(opened: Callable[..., Page], idle: Site) -> Callable[..., Any]:
     """Calls a function of a module of the page."""
-    page = opened()
+    page = opened(idle.url)
 
     def calling(module: str, function: str, *arguments: Any) -> Any:
         script = "async ([m, f, a]) => (await import(m))[f](...a)"

@@ -206,6 +206,8 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
     queue.jobs.delete(job_id(8))
     queue.jobs.delete_of(TranscriptId(UUID(int=7)))
     SqlOutbox(house).since(str(job_id(9)), after=0, limit=5)
+    SqlOutbox(house).all_since(after=3, limit=5)
+    SqlOutbox(house).newest()
 
 
 def invalidate_everything(house: Explaining) -> None:

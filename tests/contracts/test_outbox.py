@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +15,14 @@ import pytest
 from stretto.contexts.core.events import DomainEvent, JobCompleted, JobQueued, TranscriptKept
 from stretto.contexts.core.identifiers import FileHash, JobId, Timestamp, TranscriptId
 from stretto.contexts.core.transcript import TranscriptStatus
+from stretto.contexts.database.adapters import outbox
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox, receive
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import KEPT_FOR_S, LEASE_S, OutboxRelay, Subscription
 from tests.conftest import Place
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import sha256_of
-from tests.servers import Database, opened
+from tests.servers import Database, Server, opened
 
 AT = Timestamp(5.0)
 
@@ -219,3 +222,50 @@ def test_every_event_that_was_acknowledged_before_a_kill_is_delivered(
     post.relay().run_once()
     assert acknowledged <= {event.stream for event in post.heard}
     database.close()
+
+
+def numbers(database: Database, *, after: int = 0) -> list[int]:
+    return [event.number for event in SqlOutbox(database).all_since(after=after, limit=100)]
+
+
+def test_nobody_reads_past_an_event_that_is_still_being_written(
+    server: Server, postgres_template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers are given out before transactions end, in whatever order they do."""
+    append, now = OutboxWriter().append, Timestamp(time.time())
+    event = JobQueued(at=now, job_id=JobId.new(), file="зал.mp3")
+    with (
+        server.database(template=postgres_template) as address,
+        closing(opened(address)) as one,
+        closing(opened(address)) as other,
+    ):
+        with one.write() as slow:
+            append(slow, "slow", event)
+            with other.write() as quick:
+                append(quick, "quick", event)
+            assert numbers(other) == []
+        first, second = numbers(other)
+        with suppress(ZeroDivisionError), one.write() as failing:
+            append(failing, "failing", event)
+            raise ZeroDivisionError
+        with one.write() as later:
+            append(later, "later", event)
+        assert numbers(other, after=second) == [], "it may still be written"
+        monkeypatch.setattr(outbox, "WRITTEN_WITHIN_S", 0.0)
+        (third,) = numbers(other, after=second)
+        assert (second, third) == (first + 1, first + 3)
+
+
+def test_a_number_is_never_given_away_again(database: Database) -> None:
+    post = Post(database)
+    job = JobId.new()
+    post.write("first", queued(job))
+    post.write("second", queued(job))
+    post.relay().run_once()
+    newest = SqlOutbox(database).newest()
+    with database.write() as connection:
+        OutboxWriter().forget(connection, "second")
+    post.clock.advance(KEPT_FOR_S + 1)
+    SqlOutbox(database).prune(before=post.clock())
+    post.write("third", queued(job))
+    assert SqlOutbox(database).newest() == newest + 1

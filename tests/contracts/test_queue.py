@@ -378,3 +378,16 @@ def test_workers_are_known_until_they_leave_or_give_no_sign_of_life(queue: Queue
     assert queue.workers.alive() == (draining,)
     queue.workers.leave("a")
     assert queue.workers.alive() == ()
+
+
+def test_what_happened_to_all_jobs_is_read_on_from_where_one_was(queue: Queue) -> None:
+    assert queue.log.newest() == 0
+    for number in (1, 2):
+        queue.jobs.add(a_submission(number))
+    first = queue.log.all_since(after=0, limit=1)
+    queue.jobs.change(job_id(1), transitions.cancelled)
+    rest = queue.log.all_since(after=first[-1].number, limit=10)
+    told = [(type(e.event).__name__, e.event.job_id.value.int) for e in (*first, *rest) if e.event]
+    assert told == [("JobQueued", 1), ("JobQueued", 2), ("JobCancelled", 1)]
+    assert queue.log.newest() == rest[-1].number
+    assert not queue.log.all_since(after=rest[-1].number, limit=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import threading
@@ -9,8 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from tests.e2e.program import command, environment
+
+LEAVES_S: Final = 90.0
+"""It gives its worker half a minute to hand back what it has; the machine may be busy besides."""
+
+_ADDRESS: Final = re.compile(r"listens at (http://\S+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,28 +28,56 @@ class Served:
     process: subprocess.Popen[str]
     said: list[str] = field(default_factory=list)
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
 
 @contextmanager
 def served(home: Path, *options: str, **variables: str) -> Iterator[Served]:
-    """It has to end in peace, and to have met no bug."""
+    """A server on a free port of the loopback interface, until the block ends. It has to end in
+    peace, and to have met no bug. Whatever happens here, no process and no pipe is left behind."""
+    chosen = options if "--port" in options else ("--port", "0", *options)
     process = subprocess.Popen(
-        command("serve", "--port", "0", *options),
+        command("serve", *chosen),
         stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         env={**environment(home), **variables},
         encoding="utf-8",
     )
     assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "listens at" in line, line + process.stderr.read()
-    found = Served(url=line.split()[-1], process=process)
-    reading = threading.Thread(target=lambda: found.said.extend(process.stderr or ()))
-    reading.start()
+    said: list[str] = []
+    announced = threading.Event()
+
+    def listen() -> None:
+        """To all it says, so that no full pipe ever holds it up."""
+        for line in process.stderr or ():
+            said.append(line)
+            if _ADDRESS.search(line):
+                announced.set()
+        announced.set()
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
     try:
-        yield found
+        announced.wait(LEAVES_S)
+        address = _ADDRESS.search("".join(said))
+        assert address is not None, f"it did not say where it listens: {''.join(said)}"
+        yield Served(url=address[1], process=process, said=said)
     finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(40)
-        reading.join(10)
+        code = _left(process)
+        listening.join(LEAVES_S)
         process.stderr.close()
-    assert code == 0
-    assert "Traceback" not in "".join(found.said), "".join(found.said)
+    assert code == 0, "".join(said)
+    assert "Traceback" not in "".join(said), "".join(said)
+
+
+def _left(process: subprocess.Popen[str]) -> int:
+    """The exit status of a process that is told to leave, and has left when this returns."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        return process.wait(LEAVES_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

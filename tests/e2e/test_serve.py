@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.program import command, environment, stretto
+from tests.e2e.program import stretto
 from tests.e2e.recordings import word_error_rate
 from tests.e2e.serving import served
 from tests.mediagen import recorded_speech
@@ -119,15 +118,6 @@ def test_an_address_that_is_taken_is_named(home: Path) -> None:
 
 
 def test_ctrl_c_ends_it(home: Path) -> None:
-    process = subprocess.Popen(
-        command("serve", "--port", "0"),
-        stderr=subprocess.PIPE,
-        env=environment(home),
-        encoding="utf-8",
-    )
-    assert process.stderr is not None
-    assert "listens at" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(40) == 0
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
+    with served(home) as site:
+        site.process.send_signal(signal.SIGINT)
+        assert site.process.wait(SOON_S) == 0

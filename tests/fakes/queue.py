@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -61,6 +62,7 @@ class MemoryQueue:
         self._busy_keys: Counter[str] = Counter()
         self._keys: dict[str, tuple[JobId, str]] = {}
         self._nodes: dict[str, tuple[WorkerNode, Lease]] = {}
+        self._numbers = itertools.count(1)
         self._lock = RLock()
 
     def add(self, submission: Submission) -> Change:
@@ -235,6 +237,16 @@ class MemoryQueue:
     def since(self, stream: str, *, after: int, limit: int) -> Sequence[Logged]:
         return [e for e in self.history.get(stream, []) if e.number > after][:limit]
 
+    def all_since(self, *, after: int, limit: int) -> Sequence[Logged]:
+        everything = (event for events in self.history.values() for event in events)
+        found = sorted(everything, key=lambda event: event.number)
+        return [event for event in found if event.number > after][:limit]
+
+    def newest(self) -> int:
+        return max(
+            (event.number for events in self.history.values() for event in events), default=0
+        )
+
     def _is_free(self, job: Job) -> bool:
         """Queued, and nobody does the same."""
         if job.status is not JobStatus.QUEUED:
@@ -248,7 +260,7 @@ class MemoryQueue:
         self._busy_keys[change.job.work_key] += busier
         self._jobs[change.job.id] = change.job
         log = self.history.setdefault(str(change.job.id), [])
-        log += [Logged(len(log) + 1 + n, event) for n, event in enumerate(change.events)]
+        log += [Logged(next(self._numbers), event) for event in change.events]
         return change
 
     def _writing(self) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from tests.servers import copied
+from tests.servers import Server, copied
 from tests.serving import Site, site
 
 
@@ -19,14 +19,31 @@ def home(sqlite_template: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_site(home: Path) -> Iterator[Site]:
+def kind() -> str:
+    """Of the database; a file whose tests are for both says so itself."""
+    return "sqlite"
+
+
+@pytest.fixture
+def stored(kind: str, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The settings that say where the database is."""
+    if kind == "sqlite":
+        yield {}
+        return
+    server: Server = request.getfixturevalue("server")
+    with server.database(template=request.getfixturevalue("postgres_template")) as address:
+        yield {"database_url": address.url}
+
+
+@pytest.fixture
+def open_site(home: Path, stored: dict[str, str]) -> Iterator[Site]:
     """Anybody on this machine may do everything."""
-    with site(home) as found:
+    with site(home, settings=stored) as found:
         yield found
 
 
 @pytest.fixture
-def keyed_site(home: Path) -> Iterator[Site]:
+def keyed_site(home: Path, stored: dict[str, str]) -> Iterator[Site]:
     """Everybody needs a key."""
-    with site(home, key_needed=True) as found:
+    with site(home, key_needed=True, settings=stored) as found:
         yield found

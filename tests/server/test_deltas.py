@@ -12,9 +12,9 @@ from stretto.contexts.core.events import DomainEvent, JobStarted, JobTextHeard
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.transcript import Segment
 from stretto.contexts.queue.service import Heard
+from stretto.interfaces.http.lines import Line
 from stretto.interfaces.http.openai_answers import Deltas
 from stretto.interfaces.http.openai_fields import Asked
-from stretto.interfaces.http.watching import Line
 from tests.fakes.examples import a_transcript
 
 JOB = JobId.new()

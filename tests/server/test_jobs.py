@@ -21,10 +21,15 @@ from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import Segment
 from stretto.contexts.queue import transitions
 from stretto.contexts.queue.model import Job, JobProgress
-from stretto.interfaces.http import streaming, watching
+from stretto.interfaces.http import running, streaming, watching
 from tests.serving import Site, begin, finish, site
 
 Event = dict[str, Any]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def events_of(lines: Iterator[str]) -> Iterator[tuple[int, str, Event]]:
@@ -183,17 +188,16 @@ def test_a_job_that_is_deleted_is_not_followed_for_ever(
 
 
 def test_a_server_that_stops_lets_those_go_who_follow_and_they_go_on_with_another(
-    home: Path,
+    home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(running, "GRACE_S", 3600)  # nobody is let go for want of time
     with site(home) as first:
         job = first.job()
         client = first.client()
         with following(client, job) as events:
             number, name, _ = next(events)
-            begun = time.monotonic()
-            threading.Thread(target=first.stop).start()
+            first.stop()
             assert next(events, None) is None
-            assert time.monotonic() - begun < 4
     with site(home) as second:
         claimed = begin(second, job)
         with following(second.client(), job, **{"last-event-id": str(number)}) as events:
@@ -230,7 +234,7 @@ def test_a_listener_who_does_not_read_is_cut_off_and_the_others_hear_everything(
                 log.heard((text,))
                 log.write()
                 assert next(events)[1] == "JobTextHeard", count
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while not (error := stalled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -20,6 +20,11 @@ from tests.serving import Site
 HOSTILE = '<img src=x onerror=alert(1)>"\r\nset-cookie: a=b\u202e.mp3'
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 def spoken(*texts: str, file: str = "talk.wav", sound: bytes = b"") -> Transcript:
     """One segment of two seconds for each text, with words."""
     segments = []

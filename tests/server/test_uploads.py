@@ -76,7 +76,7 @@ def test_a_body_over_the_limit_is_refused_before_it_has_come(home: Path) -> None
             "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\n"
             "Content-Type: multipart/form-data; boundary=x\r\n"
         )
-        with socket.create_connection((place.host, place.port), timeout=10) as connection:
+        with socket.create_connection((place.host, place.port), timeout=60) as connection:
             announced = head + "Content-Length: 9000000000\r\n\r\n"
             connection.sendall(announced.encode())
             assert connection.recv(64).startswith(b"HTTP/1.1 413")
@@ -84,12 +84,12 @@ def test_a_body_over_the_limit_is_refused_before_it_has_come(home: Path) -> None
             b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
             + bytes(65_536)
         )
-        with socket.create_connection((place.host, place.port), timeout=10) as connection:
+        with socket.create_connection((place.host, place.port), timeout=60) as connection:
             connection.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
             sent = 0
             connection.setblocking(False)
             answer = b""
-            until = time.monotonic() + 10
+            until = time.monotonic() + 60
             while not answer and time.monotonic() < until:
                 try:
                     answer = connection.recv(64)
@@ -114,7 +114,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(open_site: Site) -> None:
         b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nsome'
     )
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not incoming(open_site) and time.monotonic() < end:
         time.sleep(0.01)
     assert incoming(open_site)
@@ -193,17 +193,15 @@ def test_what_came_before_a_connection_broke_counts(open_site: Site) -> None:
             + bytes(300_000)
         )
         time.sleep(0.2)
-    end = time.monotonic() + 10
-    while (now := client.head(upload, headers=TUS).headers["upload-offset"]) == "0":
-        assert time.monotonic() < end
+    status, end = 0, time.monotonic() + 60
+    while status != 204:  # the broken request may not have noticed yet
+        assert time.monotonic() < end, status
+        came = int(client.head(upload, headers=TUS).headers["upload-offset"])
+        assert came <= 300_000
+        if came:
+            status = appended(client, upload, came, bytes(1_000_000 - came)).status_code
+            assert status in {204, 409, 423}
         time.sleep(0.02)
-    assert 0 < int(now) <= 300_000
-    while True:  # the broken request may not have noticed yet
-        rest = appended(client, upload, int(now), bytes(1_000_000 - int(now)))
-        if rest.status_code != 423:
-            break
-        time.sleep(0.02)
-    assert rest.status_code == 204
     assert client.get(upload).json()["file_hash"] == hashlib.sha256(bytes(1_000_000)).hexdigest()
 
 

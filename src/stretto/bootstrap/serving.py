@@ -12,6 +12,7 @@ from stretto.bootstrap import build_archive, build_model_library
 from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database, build_database
+from stretto.bootstrap.fetching import RecordingFetcher
 from stretto.bootstrap.queueing import build_queue
 from stretto.bootstrap.recordings import RecordingKeeper, keeper_of
 from stretto.bootstrap.slow_statements import SlowStatements
@@ -60,6 +61,7 @@ class Serving:
     cache: CacheManagement
     keys: SqlAccessKeys
     keeper: RecordingKeeper
+    fetcher: RecordingFetcher
     models: ModelLibrary
     monitoring: LaterMonitoring
     key_needed: bool
@@ -115,6 +117,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
         cache=cache,
         keys=keys,
         keeper=keeper,
+        fetcher=RecordingFetcher(settings, keeper.files),
         models=build_model_library(settings),
         monitoring=monitoring,
         key_needed=always if key_needed is None else key_needed,

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 def build_courier(settings: Settings, database: Database) -> WebhookCourier:
     """Calls what is owed, from any process that works on jobs."""
     from stretto.contexts.database.adapters.outbox import OutboxWriter
+    from stretto.contexts.external.adapters.guarded_connection import GuardedConnections
     from stretto.contexts.external.adapters.guarded_http import GuardedHttp
     from stretto.contexts.queue.adapters.webhooks import SqlWebhooks
     from stretto.contexts.queue.webhooks import WebhookCourier
 
     records = SqlWebhooks(database, outbox=OutboxWriter(), clock=clock_of(database))
-    http = GuardedHttp(guard_of(settings), authority=settings.remote_ca_file or None)
+    authority = settings.remote_ca_file or None
+    http = GuardedHttp(GuardedConnections(guard_of(settings), authority=authority))
     return WebhookCourier(
         records=records, post=http.post, secret=settings.webhook_secret, clock=now
     )

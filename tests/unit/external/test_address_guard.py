@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stretto.contexts.core.errors import AddressRefused, InvalidOption
-from stretto.contexts.external.adapters.guarded_http import resolved
+from stretto.contexts.external.adapters.guarded_connection import resolved
 from stretto.contexts.external.address_guard import AddressGuard, held_in, networks
 
 GUARD = AddressGuard()

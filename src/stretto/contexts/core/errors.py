@@ -12,6 +12,7 @@ StrettoError
 │       └── AccessKeyRefused
 ├── UnusableMedia             the file is at fault                            (never retry)
 │   ├── MediaNotFound · MediaUnreadable · MediaEmpty
+│   ├── MediaNotFetched · MediaTooLarge
 │   ├── MediaNotRecognised · MediaRefused · NoAudioStream · AudioTooShort
 │   └── MediaNotDecodable
 ├── Unavailable               this machine cannot do it now                   (a retry may help)
@@ -135,6 +136,14 @@ class MediaUnreadable(UnusableMedia):
 
 class MediaEmpty(UnusableMedia):
     """The file is empty."""
+
+
+class MediaNotFetched(UnusableMedia):
+    """The recording cannot be fetched from its address."""
+
+
+class MediaTooLarge(UnusableMedia):
+    """The recording is larger than is taken."""
 
 
 class MediaNotRecognised(UnusableMedia):

@@ -129,6 +129,13 @@ class EventLog(Protocol):
         """The events of a job with numbers above ``after``: the last number that was read is where
         to go on, in another process too."""
 
+    def all_since(self, *, after: int, limit: int) -> Sequence[LoggedEvent]:
+        """The same of all jobs, and of what is no job: in an order in which nothing appears before
+        what is read already."""
+
+    def newest(self) -> int:
+        """The number of the newest event; 0 without any."""
+
 
 class Bell(Protocol):
     """Wakes workers up. Nothing depends on it but how soon."""

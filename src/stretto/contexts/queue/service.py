@@ -115,6 +115,18 @@ class QueueService:
         found = self.log.since(str(job_id), after=after, limit=PAGE)
         return tuple(Heard(number=one.number, event=one.event) for one in found if one.event)
 
+    def overheard(self, *, after: int) -> tuple[int, tuple[Heard, ...]]:
+        """What happened to all jobs since the event ``after``, and the number from which to read
+        on: the same one when there is nothing."""
+        found = self.log.all_since(after=after, limit=PAGE)
+        jobs = [one for one in found if hasattr(one.event, "job_id")]
+        heard = tuple(Heard(number=one.number, event=one.event) for one in jobs if one.event)
+        return found[-1].number if found else after, heard
+
+    def newest(self) -> int:
+        """The number of the newest event."""
+        return self.log.newest()
+
     def follow(self, job_id: JobId, *, after: int = 0) -> Iterator[Heard]:
         """The same, waiting for more until the job is over. Raises UnknownJob."""
         pause_s = SHORTEST_PAUSE_S

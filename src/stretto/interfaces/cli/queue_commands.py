@@ -28,7 +28,9 @@ Every = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 @queue_app.command()
 def submit(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Audio or video files.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE", help="Audio or video files, or URLs of some.")
+    ],
     priority: Annotated[str, typer.Option(help="high, medium or low.")] = "medium",
     language: Annotated[
         str | None, typer.Option(help="The language spoken (ISO 639-1, as en). [default: detect]")

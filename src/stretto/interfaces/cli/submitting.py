@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from stretto.application import options_from
-from stretto.contexts.core.errors import InvalidOption, MediaNotFound
+from stretto.contexts.core.errors import (
+    AddressRefused,
+    InvalidOption,
+    MediaNotFound,
+    UnusableMedia,
+)
 from stretto.contexts.core.events import JobProgressed, JobStarted
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.processing.model import ProcessingProgress
@@ -22,6 +28,7 @@ from stretto.interfaces.cli.progress import Display, display
 from stretto.interfaces.cli.queue import as_document
 
 StatusOf = Callable[[Job], TranscriptStatus]
+_URL: Final = re.compile(r"https?://", re.IGNORECASE)
 WORST_FIRST = (ExitCode.WRONG_USAGE, ExitCode.FAILED, ExitCode.INTERRUPTED, ExitCode.PARTIAL)
 
 
@@ -42,7 +49,8 @@ class Request:
 
 
 def submit(request: Request) -> int:
-    """A job for each file. One that is not there is named, and the others are submitted."""
+    """A job for each file, and for what lies at each URL. One that is not there is named, and the
+    others are submitted."""
     from stretto.bootstrap import build_archive, load_settings, open_queue
 
     if request.key and len(request.files) > 1:
@@ -50,19 +58,22 @@ def submit(request: Request) -> int:
     settings = load_settings(overrides=request.settings)
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
     options = options_from(language=request.language or settings.language, prompt=request.prompt)
-    works = [
-        FileWork(
-            path=str(Path(file).absolute()),
-            options=options,
-            engine=settings.engine,
-            model=settings.model,
-        )
-        for file in request.files
-    ]
     priority = JobPriority.parse(request.priority)
+
+    def accept(path: Path) -> Job:
+        work = FileWork(
+            path=str(path), options=options, engine=settings.engine, model=settings.model
+        )
+        return queue.submit(work, priority=priority, key=request.key, callback=request.callback)
+
+    def fetch(url: str) -> Path:
+        from stretto.bootstrap.fetching import fetched
+
+        return fetched(settings, url)
+
     queue = open_queue(settings)
     try:
-        codes, jobs = _accept(queue, works, priority, request)
+        codes, jobs = _accept(request, fetch, accept)
         if jobs and not request.quiet and not any(node.queues for node in queue.nodes()):
             print("No worker is running. Start one: stretto worker", file=sys.stderr)
         if request.wait:
@@ -103,20 +114,28 @@ def show_plans(request: Request) -> int:
 
 
 def _accept(
-    queue: QueueService, works: list[FileWork], priority: JobPriority, request: Request
+    request: Request, fetch: Callable[[str], Path], accept: Callable[[Path], Job]
 ) -> tuple[list[ExitCode], list[Job]]:
     codes: list[ExitCode] = []
     jobs: list[Job] = []
-    for work in works:
-        if not Path(work.path).exists():
-            error = MediaNotFound(f"There is no file {work.path}.")
+    for file in request.files:
+        try:
+            path = fetch(file) if _URL.match(file) else _found(file)
+        except (UnusableMedia, AddressRefused) as error:
             print(f"stretto: {error.message}", file=sys.stderr)
             codes.append(exit_code_of(error))
             continue
-        job = queue.submit(work, priority=priority, key=request.key, callback=request.callback)
-        jobs.append(job)
+        jobs.append(job := accept(path))
         print(json.dumps(as_document(job)) if request.as_json else job.id, flush=True)
     return codes, jobs
+
+
+def _found(file: str) -> Path:
+    """Raises MediaNotFound."""
+    path = Path(file).absolute()
+    if not path.exists():
+        raise MediaNotFound(f"There is no file {path}.")
+    return path
 
 
 def _wait(queue: QueueService, job: Job, shown: Display, status_of: StatusOf) -> ExitCode:

@@ -14,6 +14,7 @@ from stretto import __version__
 from stretto.contexts.core.errors import StrettoError
 from stretto.interfaces.http import (
     errors,
+    events,
     figures,
     files,
     gate,
@@ -31,6 +32,7 @@ from stretto.interfaces.http.server import Server
 ROUTERS: Final = (
     openai.router,
     jobs.router,
+    events.router,
     transcripts.router,
     uploads.router,
     operations.router,

@@ -13,6 +13,9 @@ from stretto.interfaces.http.streaming import ABORT, NARROW
 
 AT_ONCE: Final = struct.pack("ii", 1, 0)
 NARROW_BYTES: Final = 32 << 10
+UNSENT_BYTES: Final = 4 << 10
+"""So much waits here, beside what the system has: a thousand who do not read are to cost little."""
+
 FIRST_REQUEST_S: Final = 30.0
 """So long the head of a first request may take."""
 
@@ -38,7 +41,7 @@ class Connection(H11Protocol):
 
     def _narrow(self) -> None:
         """What is sent and not read is to be little, here and in the system."""
-        self.transport.set_write_buffer_limits(high=NARROW_BYTES)
+        self.transport.set_write_buffer_limits(high=UNSENT_BYTES)
         connected = self.transport.get_extra_info("socket")
         if connected is not None:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW_BYTES)

@@ -47,6 +47,7 @@ _RULES: Final[dict[type[core.StrettoError], _Rule]] = {
     core.KeyReused: _Rule(409, retry=False),
     core.JobNotInState: _Rule(409, retry=False),
     core.InvalidRequest: _Rule(400),
+    core.MediaTooLarge: _Rule(413, retry=False),
     core.UnusableMedia: _Rule(400),
     core.StorageFull: _Rule(507, "server_error", retry=False),
     core.EngineUnavailable: _Rule(503, "server_error", retry=False),
@@ -59,6 +60,7 @@ _RULES: Final[dict[type[core.StrettoError], _Rule]] = {
 """By the nearest class of the tree."""
 
 _CODES: Final[dict[type[core.StrettoError], str]] = {
+    core.MediaTooLarge: "request_too_large",
     core.UnknownModel: "model_not_found",
     core.AccessKeyRefused: "invalid_api_key",
 }

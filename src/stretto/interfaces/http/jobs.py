@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
@@ -14,6 +13,7 @@ from stretto.contexts.core.access import Caller, Scope
 from stretto.contexts.core.errors import InvalidOption, JobNotInState, UnknownUpload
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.job import JobStatus
+from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.processing.recordings import Recording, UploadId
 from stretto.contexts.queue.model import Job, JobPriority, Wanted
 from stretto.interfaces.http import documents, schemas
@@ -22,27 +22,28 @@ from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import body_of, received_form, refuse_large
 from stretto.interfaces.http.security import Reader, Writer
 from stretto.interfaces.http.server import Server, ServerOf
-from stretto.interfaces.http.streaming import BEAT, BEAT_S, EventStream
 
 MOST_JSON_BYTES: Final = 64 << 10
-MOST_NUMBER: Final = 2**63 - 1
 Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[
     str, Query(pattern=f"^$|{schemas.UUID}", description="The last one of the page before.")
 ]
 Key = Annotated[str, Header(max_length=100, description="Sent again, it is the same job.")]
-LastEvent = Annotated[str, Header(max_length=20, alias="Last-Event-ID")]
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 
 
-def _one_of_two() -> dict[str, Any]:
-    """The recording is named in one of two ways."""
+WAYS: Final = ("file_hash", "upload", "url")
+"""Those to name a recording without sending it along."""
+
+
+def _one_of_them() -> dict[str, Any]:
+    """The recording is named in one way."""
     schema = schemas.JobRequest.model_json_schema()
     properties = schema["properties"]
     named = {}
-    for way in ("file_hash", "upload"):
-        named[way] = {"type": "string", "pattern": properties.pop(way)["anyOf"][0]["pattern"]}
+    for way in WAYS:
+        named[way] = properties.pop(way)["anyOf"][0]
     return {
         "oneOf": [
             {**schema, "properties": {**properties, way: field}, "required": [way]}
@@ -70,20 +71,29 @@ _FORM: Final[dict[str, Any]] = {
                     },
                 }
             },
-            "application/json": {"schema": _one_of_two()},
+            "application/json": {
+                "schema": _one_of_them(),
+                "examples": {
+                    "known": {"value": {"file_hash": "9f" * 32, "language": "en"}},
+                    "uploaded": {"value": {"upload": schemas.AN_ID, "priority": "high"}},
+                    "at an address": {"value": {"url": "https://example.org/talk.mp3"}},
+                },
+            },
         },
     }
 }
 
 
-@router.post("/jobs", responses=schemas.answers(schemas.Job, 202), openapi_extra=_FORM)
+@router.post(
+    "/jobs", status_code=202, responses=schemas.answers(schemas.Job, 202), openapi_extra=_FORM
+)
 async def submit(
     request: Request, server: ServerOf, caller: Writer, idempotency_key: Key = ""
 ) -> Response:
     """Have a recording transcribed. The job is on the disk when this is answered."""
     if request.headers.get("content-type", "").startswith("application/json"):
         wanted = await _json_of(request)
-        recording = await run_in_threadpool(_known, server, caller, wanted)
+        recording = await _named(request, server, caller, wanted)
     else:
         files = server.serving.recordings
         most = server.serving.most_bytes
@@ -93,7 +103,7 @@ async def submit(
         recording = form.recording
         with server.using(recording):
             fields = {name: values[-1] for name, values in form.fields.items()}
-            wanted = _checked({**fields, "file_hash": None, "upload": None})
+            wanted = _checked({**fields, **dict.fromkeys(WAYS)})
     job = await run_in_threadpool(_submitted, server, caller, recording, wanted, idempotency_key)
     return answered(documents.of_job(job), status=202, location=f"/api/jobs/{job.id}")
 
@@ -102,19 +112,35 @@ def _submitted(
     server: Server, caller: Caller, recording: Recording, wanted: schemas.JobRequest, key: str
 ) -> Job:
     with server.using(recording):
-        options = server.options(
-            caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task
-        )
-        work = server.work(recording.path, options, wanted.model)
+        work = server.work(recording.path, _options(server, caller, wanted), wanted.model)
         priority = JobPriority.parse(wanted.priority)
         return server.submit(work, caller=caller, priority=priority, key=key)
+
+
+def _options(server: Server, caller: Caller, wanted: schemas.JobRequest) -> TranscriptionOptions:
+    return server.options(caller, language=wanted.language, prompt=wanted.prompt, task=wanted.task)
+
+
+async def _named(
+    request: Request, server: Server, caller: Caller, wanted: schemas.JobRequest
+) -> Recording:
+    if sum(getattr(wanted, way) is not None for way in WAYS) != 1:
+        raise InvalidOption(f"Name the recording in one way: {', '.join(WAYS)}.")
+    if wanted.url is None:
+        return await run_in_threadpool(_known, server, caller, wanted)
+    await run_in_threadpool(_raise_if_refused, server, caller, wanted)
+    return await server.fetching.fetch(request, server.serving.fetcher, wanted.url, caller)
+
+
+def _raise_if_refused(server: Server, caller: Caller, wanted: schemas.JobRequest) -> None:
+    """What would be refused afterwards is not fetched."""
+    _options(server, caller, wanted)
+    server.model_named(wanted.model)
 
 
 def _known(server: Server, caller: Caller, wanted: schemas.JobRequest) -> Recording:
     """The recording that was uploaded before."""
     recordings, owner, found = server.serving.recordings, caller.owner, wanted.file_hash
-    if (found is None) == (wanted.upload is None):
-        raise InvalidOption("Name the recording by its file_hash or by its upload, not both.")
     if wanted.upload is not None:
         upload = recordings.upload(UploadId.parse(wanted.upload))
         if upload.owner != owner:
@@ -199,39 +225,6 @@ def retry(job_id: schemas.PathId, server: ServerOf, caller: Writer) -> Response:
     job = server.serving.queue.retry(server.job(job_id, caller).id)
     server.hands.ring()
     return answered(documents.of_job(job))
-
-
-_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "description": "Events until the job is over.",
-    },
-    204: {"description": "The job is over, and nothing is to come."},
-    **schemas.REFUSALS,
-}
-
-
-@router.get("/jobs/{job_id}/events", responses=_STREAM)
-async def events(
-    job_id: schemas.PathId,
-    server: ServerOf,
-    caller: Reader,
-    after: Annotated[int, Query(ge=0, le=MOST_NUMBER)] = 0,
-    last_event_id: LastEvent = "",
-) -> Response:
-    """What happens to a job, from its beginning or behind an event."""
-    known = int(last_event_id) if last_event_id.isascii() and last_event_id.isdigit() else after
-    known = min(known, MOST_NUMBER)
-    job = await run_in_threadpool(server.job, job_id, caller)
-    if job.is_over and not await run_in_threadpool(server.serving.queue.heard, job.id, after=known):
-        return Response(status_code=204)
-    return EventStream(_sent(server, job, known))
-
-
-async def _sent(server: Server, job: Job, after: int) -> AsyncIterator[bytes]:
-    yield b"retry: 1000\n\n"
-    async for lines in server.watch.follow(job.id, after=after, beat_s=BEAT_S):
-        yield b"".join(line.sent for line in lines) or BEAT
 
 
 @router.get("/dlq", responses=schemas.answers(schemas.Jobs), tags=["dead letters"])

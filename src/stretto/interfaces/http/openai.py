@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -16,7 +17,7 @@ from stretto.contexts.core.recognition import Task
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.queue.model import Job, JobPriority
 from stretto.contexts.queue.service import error_of
-from stretto.interfaces.http import schemas
+from stretto.interfaces.http import schemas, schemas_machinery
 from stretto.interfaces.http.documents import answered, trouble_of
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import Form, received_form
@@ -80,14 +81,14 @@ async def translations(request: Request, server: ServerOf, caller: Writer) -> Re
     return await _heard(request, server, caller, Task.TRANSLATE)
 
 
-@router.get("/models", responses=schemas.answers(schemas.Anything))
+@router.get("/models", responses=schemas.answers(schemas_machinery.OpenAIModels))
 def models(server: ServerOf, caller: Reader) -> Response:
     """The models that a request may name."""
     names = [*server.model_names(), *OPENAI_MODELS]
     return answered({"object": "list", "data": [_model(name) for name in names]})
 
 
-@router.get("/models/{name:path}", responses=schemas.answers(schemas.Anything))
+@router.get("/models/{name:path}", responses=schemas.answers(schemas_machinery.OpenAIModel))
 def model(name: str, server: ServerOf, caller: Reader) -> Response:
     """One of them."""
     if name not in (*server.model_names(), *OPENAI_MODELS):
@@ -108,7 +109,8 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
         raise HttpError(400, "The form has no file.", code="missing_field", param="file")
     asked, job = await run_in_threadpool(_asked, server, caller, form, task)
     if asked.stream:
-        return EventStream(sent(_streamed(server, job.id, asked)))
+        turn = partial(server.streams.turn, caller)
+        return EventStream(sent(_streamed(server, job.id, asked)), turn=turn)
     await server.watch.ended(job.id)
     transcript = await run_in_threadpool(_result, server, job.id)
     translation = task is Task.TRANSLATE
@@ -127,6 +129,8 @@ def _asked(server: Server, caller: Caller, form: Form, task: Task) -> tuple[Aske
         )
         work = server.work(form.recording.path, options, asked.model)
         _require_workers(server)
+        if asked.stream:
+            server.streams.require_room(caller)
         return asked, server.submit(work, caller=caller, priority=JobPriority.HIGH)
 
 

@@ -15,8 +15,8 @@ from stretto.contexts.core.transcript import Segment, Transcript, Word
 from stretto.interfaces.formats import format_named
 from stretto.interfaces.formats.cleaning import finite, well_formed
 from stretto.interfaces.http.documents import answered
+from stretto.interfaces.http.lines import Line
 from stretto.interfaces.http.openai_fields import Asked
-from stretto.interfaces.http.watching import Line
 
 ONE_SPEAKER: Final = "A"
 NOT_TOLD_APART: Final = "Speakers are not told apart here; everything is given to A."

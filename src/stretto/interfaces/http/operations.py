@@ -15,6 +15,7 @@ from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.core.languages import ENGLISH_NAMES
 from stretto.interfaces.formats import FORMATS
 from stretto.interfaces.http import documents, schemas
+from stretto.interfaces.http import schemas_machinery as machinery
 from stretto.interfaces.http.documents import Document, answered
 from stretto.interfaces.http.security import COOKIE, Admin, Anybody, Doorkeeper, Reader
 from stretto.interfaces.http.server import Server, ServerOf
@@ -27,7 +28,7 @@ NEEDED: Final = frozenset({"database", "disk"})
 router = APIRouter()
 
 
-@router.get("/health", responses=schemas.answers(schemas.Health), tags=["operations"])
+@router.get("/health", responses=schemas.answers(machinery.Health), tags=["operations"])
 async def health(caller: Anybody) -> Response:
     """Whether the process is alive: nothing else is looked at."""
     return answered({"status": "ok"})
@@ -35,7 +36,7 @@ async def health(caller: Anybody) -> Response:
 
 @router.get(
     "/ready",
-    responses=schemas.answers(schemas.Ready) | {503: {"model": schemas.Ready}},
+    responses=schemas.answers(machinery.Ready) | {503: {"model": machinery.Ready}},
     tags=["operations"],
 )
 async def ready(server: ServerOf, caller: Anybody) -> Response:
@@ -107,7 +108,7 @@ def close_session(caller: Anybody) -> Response:
     return response
 
 
-@router.get("/api/models", responses=schemas.answers(schemas.Anything), tags=["operations"])
+@router.get("/api/models", responses=schemas.answers(machinery.Models), tags=["operations"])
 def models(server: ServerOf, caller: Reader) -> Response:
     """The models that a job may name."""
     default = server.default_model()
@@ -123,7 +124,7 @@ def models(server: ServerOf, caller: Reader) -> Response:
     return answered({"models": rows})
 
 
-@router.get("/api/formats", responses=schemas.answers(schemas.Anything), tags=["operations"])
+@router.get("/api/formats", responses=schemas.answers(machinery.Formats), tags=["operations"])
 def formats(caller: Reader) -> Response:
     """The formats of exports."""
     rows = [
@@ -133,21 +134,21 @@ def formats(caller: Reader) -> Response:
     return answered({"formats": rows})
 
 
-@router.get("/api/languages", responses=schemas.answers(schemas.Anything), tags=["operations"])
+@router.get("/api/languages", responses=schemas.answers(machinery.Languages), tags=["operations"])
 def languages(caller: Reader) -> Response:
     """The languages that a job may name."""
     rows = [{"code": code, "name": name} for code, name in ENGLISH_NAMES.items()]
     return answered({"languages": rows})
 
 
-@router.get("/api/workers", responses=schemas.answers(schemas.Anything), tags=["operations"])
+@router.get("/api/workers", responses=schemas.answers(machinery.Workers), tags=["operations"])
 def workers(server: ServerOf, caller: Admin) -> Response:
     """The workers that are alive."""
     nodes = server.serving.queue.nodes()
     return answered({"workers": [documents.of_worker(node) for node in nodes]})
 
 
-@router.get("/api/cache", responses=schemas.answers(schemas.Anything), tags=["operations"])
+@router.get("/api/cache", responses=schemas.answers(machinery.Cache), tags=["operations"])
 def cache(server: ServerOf, caller: Admin) -> Response:
     """How much the cache has, and how much it helped."""
     return answered(documents.of_statistics(server.serving.cache.statistics(most_used=0)))
@@ -155,11 +156,11 @@ def cache(server: ServerOf, caller: Admin) -> Response:
 
 @router.post(
     "/api/cache/invalidate",
-    responses=schemas.answers(schemas.Invalidated),
+    responses=schemas.answers(machinery.Invalidated),
     tags=["operations"],
     max_body_size=MOST_BODY_BYTES,
 )
-def invalidate(wanted: schemas.Invalidation, server: ServerOf, caller: Admin) -> Response:
+def invalidate(wanted: machinery.Invalidation, server: ServerOf, caller: Admin) -> Response:
     """No process serves what is selected any more."""
     selection = Selection()
     if not wanted.everything:

@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS: Final = 5000
 BACKLOG: Final = 1024
+GRACE_S: Final = 5
+"""So long what is being answered may take when the server is told to leave."""
+
 THREADS: Final = 6
 """For routes that ask the database: more of them would only take the interpreter from each other
 and from the thread that answers."""
@@ -79,7 +82,7 @@ def uvicorn_of(server: Server, *, ready: Callable[[], None] = lambda: None) -> u
         backlog=BACKLOG,
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=20,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=GRACE_S,
     )
     return _Uvicorn(config, server, ready)
 
@@ -112,4 +115,5 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self._ours.watch.close()
+        self._ours.fetching.close()
         await super().shutdown(sockets=sockets)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from stretto.contexts.core.languages import ENGLISH_NAMES
 
-Id = Annotated[str, Field(examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+AN_ID: Final = "0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"
+Id = Annotated[str, Field(examples=[AN_ID])]
 UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-PathId = Annotated[str, Path(pattern=UUID, examples=["0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"])]
+URL: Final = r"^https?://[^\s@\\]+$"
+PathId = Annotated[str, Path(pattern=UUID, examples=[AN_ID])]
 CODES: Final = ["", *ENGLISH_NAMES]
 Spoken = Annotated[
     str,
@@ -25,7 +26,6 @@ Spoken = Annotated[
 Moment = Annotated[float, Field(description="Unix time in seconds.", examples=[1764036000.25])]
 Seconds = Annotated[float, Field(examples=[44.374])]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Word = Annotated[str, Field(min_length=1, max_length=200)]
 Status = Literal["queued", "processing", "completed", "failed", "cancelled"]
 Priority = Literal["high", "medium", "low"]
 
@@ -118,11 +118,13 @@ class Jobs(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """A job for a recording that is here already: by its hash, or by the id of its upload."""
+    """A job for a recording that is here, by its hash or the id of its upload, or for one that is
+    fetched from its URL."""
 
     model_config = ConfigDict(extra="forbid")
     file_hash: Sha256 | None = None
     upload: Annotated[str, Field(pattern=UUID)] | None = None
+    url: Annotated[str, Field(max_length=2048, pattern=URL)] | None = None
     language: Spoken = ""
     prompt: str = Field(default="", max_length=1024)
     priority: Priority = "medium"
@@ -223,54 +225,11 @@ class Upload(BaseModel):
     file_hash: Sha256 | None
 
 
-class Part(BaseModel):
-    """Whether a part of the program works."""
-
-    ok: bool
-    detail: str
-
-
-class Ready(BaseModel):
-    """Whether requests can be answered."""
-
-    status: Literal["ready", "degraded", "unavailable"]
-    parts: dict[str, Part]
-
-
-class Health(BaseModel):
-    """That the process is alive."""
-
-    status: Literal["ok"]
-
-
 class Silence(BaseModel):
     """How long nobody is to be told."""
 
     model_config = ConfigDict(extra="forbid")
     seconds: Annotated[float, Field(ge=0, le=30 * 86_400)]
-
-
-class Invalidation(BaseModel):
-    """Which cached answers are to be forgotten."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
-    source: Sha256 | SkipJsonSchema[None] = None
-    engine: Word | SkipJsonSchema[None] = None
-    model: Word | SkipJsonSchema[None] = None
-    tag: Word | SkipJsonSchema[None] = None
-    everything: Literal[True] | SkipJsonSchema[None] = None
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if not self.model_fields_set or not any(self.model_dump().values()):
-            raise ValueError("say what is to go: source, engine, model, tag, or everything")
-        return self
-
-
-class Invalidated(BaseModel):
-    """How many entries were deleted, by level."""
-
-    removed: dict[str, int]
 
 
 class Anything(BaseModel):

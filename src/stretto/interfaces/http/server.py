@@ -25,6 +25,8 @@ from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.processing.library import TranscriptSummary
 from stretto.contexts.processing.recordings import Recording
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
+from stretto.interfaces.http.fetching import Fetching
+from stretto.interfaces.http.streaming import Streams
 from stretto.interfaces.http.watching import Watch
 
 OPENAI_MODELS: Final = (
@@ -59,7 +61,12 @@ class Server:
     watch: Watch
     hands: Hands
     drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    fetching: Fetching = field(default_factory=Fetching)
+    streams: Streams = field(init=False)
     page: Path = field(default=Path(__file__).parent / "page")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "streams", Streams(self.serving.settings.serve_streams))
 
     def submit(
         self, work: FileWork, *, caller: Caller, priority: JobPriority, key: str = ""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from typing import Any, Final
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from stretto.contexts.core.access import Caller
+from stretto.interfaces.http.errors import HttpError
+
 STALLED_S: Final = 10.0
+RETRY_S: Final = 5
 BEAT_S: Final = 10.0
 BEAT: Final = b": still here\n\n"
 ABORT: Final = "stretto.abort"
@@ -22,20 +27,31 @@ NARROW: Final = "stretto.narrow"
 
 class EventStream(Response):
     """Sends what ``events`` yields. Whoever does not take it within STALLED_S is cut off; whoever
-    hangs up ends it."""
+    hangs up ends it. ``turn`` is held meanwhile, and may refuse."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[bytes], **headers: str) -> None:
+    def __init__(
+        self,
+        events: AsyncIterator[bytes],
+        *,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **headers: str,
+    ) -> None:
         super().__init__(
             None, headers={"cache-control": "no-store", "x-accel-buffering": "no", **headers}
         )
         del self.headers["content-length"]
         self._events = events
+        self._turn = turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._turn():
+            await self._stream(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.ensure_future(self._send_all(scope, send))
-        listening = asyncio.ensure_future(_hung_up(receive))
+        listening = asyncio.ensure_future(hung_up(receive))
         try:
             await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -59,12 +75,43 @@ class EventStream(Response):
             _use(scope, ABORT)
 
 
+class Streams:
+    """How many streams each owner has open; ``most`` of them, 0 means any number. The one user of a
+    machine, who has no key, has as many as there are connections."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    def require_room(self, caller: Caller) -> None:
+        """Raises HttpError."""
+        if caller.key and self._most and self._open[caller.owner] >= self._most:
+            raise HttpError(
+                429,
+                f"More than {self._most} streams at once are not opened for one owner; close one.",
+                code="too_many_streams",
+                retry_after=str(RETRY_S),
+            )
+
+    @contextmanager
+    def turn(self, caller: Caller) -> Generator[None, None, None]:
+        """One stream. Raises HttpError."""
+        self.require_room(caller)
+        self._open[caller.owner] += 1
+        try:
+            yield
+        finally:
+            self._open[caller.owner] -= 1
+            self._open += Counter()  # owners without any are forgotten
+
+
 async def _sent_in_time(send: Send, block: bytes, *, more: bool) -> None:
     async with asyncio.timeout(STALLED_S):
         await send({"type": "http.response.body", "body": block, "more_body": more})
 
 
-async def _hung_up(receive: Receive) -> None:
+async def hung_up(receive: Receive) -> None:
+    """Returns when the other side is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -10,49 +10,24 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from stretto.contexts.core.errors import StrettoError, UnknownJob
-from stretto.contexts.core.events import JobCancelled, JobCompleted, JobFailed
 from stretto.contexts.core.identifiers import JobId
-from stretto.contexts.queue.service import Heard, QueueService
-from stretto.interfaces.http.documents import of_event
-
-LAST: Final = (JobCompleted, JobFailed, JobCancelled)
-"""After these nothing is to come, unless somebody has the job tried again."""
+from stretto.contexts.queue.service import QueueService
+from stretto.interfaces.http.feed import Feed
+from stretto.interfaces.http.lines import Line, line_of, set_within
 
 POLL_S: Final = 0.1
 POLL_SLOWLY_S: Final = 2.0
 """How often it is looked whether a job is still there of which nothing is heard."""
+
+MOST_AT_ONCE: Final = 32
+"""So many events are sent with one block."""
 
 REMEMBERED: Final = 256
 """So many events of a job are kept for its listeners; whoever is further behind reads them again
 from the database, so that a slow listener costs no memory."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """An event, and as it is sent to everybody."""
-
-    heard: Heard
-    sent: bytes
-
-    @property
-    def number(self) -> int:
-        return self.heard.number
-
-    @property
-    def is_last(self) -> bool:
-        return isinstance(self.heard.event, LAST)
-
-
-def line_of(heard: Heard) -> Line:
-    document = of_event(heard.event)
-    data = msgspec.json.encode(document).decode()
-    text = f"id: {heard.number}\nevent: {document['event']}\ndata: {data}\n\n"
-    return Line(heard, text.encode())
 
 
 @dataclass(slots=True)
@@ -87,12 +62,14 @@ class _Channel:
 
 
 class Watch:
-    """All channels, and the one task that reads for them; it sleeps while nobody listens."""
+    """All channels, and the one task that reads for them; it sleeps while nobody listens.
+    ``everything`` is the same for all jobs together."""
 
     def __init__(self, queue: QueueService) -> None:
         self._queue = queue
         self._channels: dict[JobId, _Channel] = {}
         self._task: asyncio.Task[None] | None = None
+        self.everything = Feed(queue)
 
     async def follow(
         self, job_id: JobId, *, after: int, beat_s: float
@@ -106,7 +83,7 @@ class Watch:
                 lines = channel.since(after)
                 if lines is None:
                     lines = await asyncio.to_thread(self._read, job_id, after)
-                if lines:
+                if lines := lines[:MOST_AT_ONCE]:
                     after = lines[-1].number
                     yield lines
                     if lines[-1].is_last and after >= channel.newest:
@@ -115,7 +92,7 @@ class Watch:
                     return
                 elif after < channel.floor:  # what was missing is not kept any more
                     after = channel.floor
-                elif not await _set_within(changed, beat_s):
+                elif not await set_within(changed, beat_s):
                     yield []
         finally:
             self._leave(channel)
@@ -127,6 +104,7 @@ class Watch:
             newest = lines[-1].number if lines else newest
 
     async def close(self) -> None:
+        self.everything.close()
         if self._task is not None:
             self._task.cancel()
         for channel in self._channels.values():
@@ -196,12 +174,3 @@ class Watch:
 
     def _read(self, job_id: JobId, after: int) -> list[Line]:
         return [line_of(heard) for heard in self._queue.heard(job_id, after=after)]
-
-
-async def _set_within(event: asyncio.Event, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

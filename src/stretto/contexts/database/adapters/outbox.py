@@ -13,16 +13,22 @@ import msgspec
 from stretto.contexts.core.errors import StrettoError
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.database.model import OutboxEvent
+from stretto.contexts.database.model import Dialect, OutboxEvent
 from stretto.contexts.database.ports import DatabaseConnection, Value
 
 Result = TypeVar("Result")
+
+WRITTEN_WITHIN_S: Final = 10.0
+"""So long after an event got its number its transaction is over: it waits for nobody for longer."""
 
 logger = logging.getLogger(__name__)
 
 
 class Database(Protocol):
     """Either of the two databases; ``transact`` may do its work again after a conflict."""
+
+    @property
+    def dialect(self) -> Dialect: ...
 
     def read(self) -> AbstractContextManager[Any]: ...
 
@@ -102,6 +108,28 @@ class SqlOutbox:
             rows = connection.execute(_SINCE, values).fetchall()
         return tuple(_event(*row) for row in rows)
 
+    def all_since(self, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
+        """The events of all streams with numbers above ``after``. Transactions that write at the
+        same time end in another order than they got their numbers in; so where a number is missing,
+        what comes behind it waits until nobody can be writing it any more."""
+        values = {"after": after, "limit": limit}
+        with self._database.read() as connection:
+            if self._database.dialect is Dialect.SQLITE:  # one writes after the other
+                return tuple(_event(*row) for row in connection.execute(_ALL_SINCE, values))
+            rows = connection.execute(_ALL_SINCE_WITH_AGE, values).fetchall()
+        settled = []
+        for *row, age_s in rows:
+            if row[0] != after + 1 and age_s < WRITTEN_WITHIN_S:
+                break
+            after = row[0]
+            settled.append(_event(*row))
+        return tuple(settled)
+
+    def newest(self) -> int:
+        with self._database.read() as connection:
+            row = connection.execute(_NEWEST).fetchone()
+        return int(row[0]) if row else 0
+
     def delivered(self, numbers: Sequence[int], *, now: Timestamp) -> None:
         rows = [{"number": number, "now": now.unix_s} for number in numbers]
         if rows:
@@ -140,7 +168,10 @@ _APPEND: Final = """
 """
 _FORGET: Final = """
     DELETE FROM outbox_event WHERE stream = :stream AND delivered_at IS NOT NULL
+        AND number < (SELECT number FROM outbox_event WHERE number > 0 ORDER BY number DESC LIMIT 1)
 """
+"""The newest stays: its number, given away again, would be one that listeners have read already."""
+
 _ANY_WAITING: Final = "SELECT number FROM outbox_event WHERE delivered_at IS NULL LIMIT 1"
 _WAITING: Final = """
     SELECT number, id, stream, kind, payload FROM outbox_event
@@ -150,13 +181,26 @@ _SINCE: Final = """
     SELECT number, id, stream, kind, payload FROM outbox_event
     WHERE stream = :stream AND number > :after ORDER BY number LIMIT :limit
 """
+_ALL_SINCE: Final = """
+    SELECT number, id, stream, kind, payload FROM outbox_event
+    WHERE number > :after ORDER BY number LIMIT :limit
+"""
+_ALL_SINCE_WITH_AGE: Final = """
+    SELECT number, id, stream, kind, payload,
+        CAST(extract(epoch FROM clock_timestamp()) AS double precision) - created_at
+    FROM outbox_event WHERE number > :after ORDER BY number LIMIT :limit
+"""
+_NEWEST: Final = "SELECT number FROM outbox_event WHERE number > 0 ORDER BY number DESC LIMIT 1"
 _DELIVERED: Final = "UPDATE outbox_event SET delivered_at = :now WHERE number = :number"
 _LEASE: Final = """
     INSERT INTO outbox_lease (name, holder, until) VALUES ('relay', :holder, :until)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
     WHERE outbox_lease.until <= :now OR outbox_lease.holder = excluded.holder
 """
-_PRUNE: Final = "DELETE FROM outbox_event WHERE delivered_at < :before"
+_PRUNE: Final = """
+    DELETE FROM outbox_event WHERE delivered_at < :before
+        AND number < (SELECT number FROM outbox_event WHERE number > 0 ORDER BY number DESC LIMIT 1)
+"""
 _PRUNE_RECEIPTS: Final = "DELETE FROM outbox_receipt WHERE received_at < :before"
 _HAS_RECEIPT: Final = """
     SELECT 1 FROM outbox_receipt WHERE consumer = :consumer AND event_id = :event_id
