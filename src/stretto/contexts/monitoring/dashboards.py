@@ -65,7 +65,8 @@ def _one(name: str, metric: str, measure: Measure, **where: str) -> Line:
 def _each(metric: str, measure: Measure, label: str) -> tuple[Line, ...]:
     """A line for each value of a label."""
     return tuple(
-        _of(value, metric, measure, {label: (value,)}) for value in BY_NAME[metric].labels[label]
+        _of(value.replace("_", " "), metric, measure, {label: (value,)})
+        for value in BY_NAME[metric].labels[label]
     )
 
 
