@@ -8,11 +8,8 @@ takes as long as is said here from the head of its request on, so the upload is 
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +19,9 @@ from benchmarks import (
     gateway_limits,
     gateway_speed,
     gateway_trouble,
-    machine,
 )
-from benchmarks.gateway_figures import FULL, QUICK, Figure, Sizes
+from benchmarks.figures import Figure, write
+from benchmarks.gateway_figures import FULL, QUICK, Sizes
 from benchmarks.report import RESULTS
 from benchmarks.sections import figures_table, rendered
 
@@ -54,15 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = PAGE.read_text(encoding="utf-8")
         table = figures_table(figure.row() for figure in figures)
         PAGE.write_text(rendered(page, "gateway", table), encoding="utf-8")
-
-
-def write(figures: Sequence[Figure], path: Path) -> None:
-    """One JSON object a line; the first says when and on what machine."""
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    rows: list[object] = [{"started": started, "machine": machine.describe()}]
-    rows += [{**asdict(figure), "met": figure.met} for figure in figures]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    print(f"written to {path}")
 
 
 if __name__ == "__main__":

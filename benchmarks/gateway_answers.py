@@ -14,7 +14,8 @@ from tests.fakes.backend import backend
 from tests.fakes.backend_script import Call, Reply, refused, transcript_of
 
 from benchmarks import caching_edits
-from benchmarks.gateway_figures import Client, Figure, Sizes, resident_bytes, small
+from benchmarks.figures import Figure
+from benchmarks.gateway_figures import Client, Sizes, resident_bytes, small
 from stretto.bootstrap import build
 from stretto.contexts.core.errors import EngineFailure
 from stretto.settings import Settings

@@ -1,4 +1,4 @@
-"""What the measurements of the gateway have in common: figures, sizes, clients, the service."""
+"""What the measurements of the gateway have in common: sizes, clients, the service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,6 @@ import numpy.typing as npt
 from tests.fakes.backend import Backend
 
 from benchmarks import ROOT
-from benchmarks.sections import Row
 from stretto.bootstrap.remote import RemoteServices
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.identifiers import AudioHash
@@ -50,33 +49,6 @@ class Sizes:
 
 FULL: Final = Sizes(chunk_bytes=25_000_000, takes_s=1.0, calls=40, share=1.0)
 QUICK: Final = Sizes(chunk_bytes=1_000_000, takes_s=0.2, calls=5, share=0.04)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """``at_least`` says on which side of ``wanted`` the value is meant to be."""
-
-    what: str
-    value: float
-    unit: str
-    wanted: float
-    at_least: bool = False
-    more: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def met(self) -> bool:
-        return self.value >= self.wanted if self.at_least else self.value <= self.wanted
-
-    def row(self) -> Row:
-        sign = "≥" if self.at_least else "≤"
-        return (self.what, self.value, self.unit, sign, self.wanted, self.met, self.more)
-
-    def line(self) -> str:
-        sign = "≥" if self.at_least else "≤"
-        more = ", ".join(f"{name}: {value}" for name, value in self.more.items())
-        verdict = "met" if self.met else "NOT MET"
-        head = f"{self.what:<44}{self.value:>9.3f} {self.unit:<4}"
-        return f"{head} ({sign} {self.wanted:g}) {verdict}  {more}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

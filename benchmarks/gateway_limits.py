@@ -22,7 +22,8 @@ from tests.fakes.backend_script import Call, Reply, refused
 
 from benchmarks import ROOT
 from benchmarks.caching_figures import redis_url
-from benchmarks.gateway_figures import Client, Figure, Sizes, percentile, small
+from benchmarks.figures import Figure
+from benchmarks.gateway_figures import Client, Sizes, percentile, small
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import TransientEngineFailure
 from stretto.contexts.core.recognition import TranscriptionOptions

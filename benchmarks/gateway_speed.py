@@ -14,11 +14,11 @@ import httpx2
 import openai
 
 from benchmarks import ROOT
+from benchmarks.figures import Figure
 from benchmarks.gateway_figures import (
     CHUNKS,
     Chunk,
     Client,
-    Figure,
     Sizes,
     ledger,
     recording,

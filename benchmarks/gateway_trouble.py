@@ -21,7 +21,8 @@ from typing import Final
 from tests.fakes.backend import Backend, backend
 from tests.fakes.backend_script import Call, Fault, Reply, refused
 
-from benchmarks.gateway_figures import Client, Figure, Sizes, percentile, small
+from benchmarks.figures import Figure
+from benchmarks.gateway_figures import Client, Sizes, percentile, small
 from stretto.contexts.core.errors import TransientEngineFailure
 
 CALLERS: Final = 20

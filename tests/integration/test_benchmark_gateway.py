@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from benchmarks import gateway_answers, gateway_speed
-from benchmarks.gateway_figures import QUICK, Figure
+from benchmarks.figures import Figure
+from benchmarks.gateway_figures import QUICK
 from benchmarks.sections import figures_table
 
 

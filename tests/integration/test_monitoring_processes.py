@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +21,10 @@ from stretto.bootstrap.monitoring import Monitoring, build_monitoring, build_ser
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.settings import Settings
+from tests.counting import COUNTED, CountingCrew, counted_over_all
 from tests.servers import copied, opened
 
-COUNTING = """
-import os, sys
-from pathlib import Path
-from stretto.bootstrap import build_database
-from stretto.bootstrap.monitoring import build_monitoring
-from stretto.contexts.core.bus import EventBus
-from stretto.settings import Settings
-settings = Settings(home=Path(sys.argv[1]))
-monitoring = build_monitoring(settings, build_database(settings), EventBus(), role="worker")
-counter = monitoring.collector.counter("processing.retries")
-ledger = os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-os.write(1, b"up\\n")
-while True:
-    counter.add()
-    os.write(ledger, b".")
-"""
 KILLS = 6
-WORKERS = 4
 
 
 @pytest.fixture
@@ -68,37 +51,14 @@ def watched(settings: Settings, clock: Hour, **given: Any) -> Monitoring:
 
 
 def test_four_workers_killed_at_random_have_counted_what_the_ledger_says(
-    settings: Settings, tmp_path: Path
+    settings: Settings,
 ) -> None:
-    dice, ledger = random.Random(3), tmp_path / "ledger"
-    with ExitStack() as everybody:
-
-        def begin() -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", COUNTING, str(settings.home), str(ledger)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            everybody.callback(process.communicate)
-            everybody.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
-            return process
-
-        workers = [begin() for _ in range(WORKERS)]
-        for _ in range(KILLS):
-            victim = dice.randrange(WORKERS)
-            time.sleep(dice.uniform(0.0, 0.2))  # at any moment of what it does
-            workers[victim].kill()
-            workers[victim] = begin()
-    clock = Hour()
-    clock.at = float(int(time.time()) // 10 * 10 + 60)
-    last = watched(settings, clock)
-    last.reporter.round()
-    reading = last.service.reading()
-    written = ledger.stat().st_size
-    # each kill may fall between the count and the ledger's byte
-    assert written <= reading.values["processing.retries"] <= written + KILLS + WORKERS
-    assert reading.values["process.lost{role=worker}"] == KILLS + WORKERS
+    with CountingCrew(settings.home) as crew:
+        crew.kill_at_random(KILLS, random.Random(3), within_s=0.2)
+    reading = counted_over_all(settings)
+    assert crew.written <= reading.values[COUNTED] <= crew.written + crew.kills
+    assert reading.values["process.lost{role=worker}"] == crew.kills
     assert "process.up{role=worker}" not in reading.values  # nothing lingers
-    last.close()
 
 
 def test_the_sum_over_processes_is_right_and_each_of_them_says_the_same(
@@ -225,15 +185,18 @@ def test_the_commands_show_what_was_measured(settings: Settings) -> None:
 def test_a_worker_reports_by_itself_and_leaves_with_a_word(settings: Settings) -> None:
     environment = {**os.environ, "STRETTO_HOME": str(settings.home)}
     command = [sys.executable, "-m", "stretto", "worker"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     looking = build_service(settings, opened(settings.home))
-    deadline = time.monotonic() + 60
-    while looking.reading().values.get("process.up{role=worker}") != 1:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while looking.reading().values.get("process.up{role=worker}") != 1:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        finally:
+            process.kill()
     reading = looking.reading()
     assert "process.up{role=worker}" not in reading.values
     assert "process.lost{role=worker}" not in reading.values

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import Any
 
+import httpx2
+import pytest
+from starlette.responses import PlainTextResponse
+
+from stretto.contexts.core import log_context
 from stretto.contexts.core.access import Scope
 from stretto.contexts.monitoring.definitions import ROUTES
 from stretto.interfaces.http.app import ROUTERS
 from stretto.interfaces.http.figures import PROMETHEUS, kind_of
+from stretto.interfaces.http.gate import Gate
+from stretto.interfaces.http.security import Doorkeeper
 from tests.serving import Site
 
 PLACES = ("/metrics", "/api/metrics/dashboard", "/api/alerts")
@@ -77,3 +85,23 @@ def test_nobody_else_may_look(place: str, keyed_site: Site) -> None:
 def test_a_span_that_is_none_is_refused(span_s: str, open_site: Site) -> None:
     answer = open_site.client().get("/api/metrics/dashboard", params={"span_s": span_s})
     assert answer.status_code in {400, 422}
+
+
+def test_log_lines_of_a_request_carry_the_id_that_its_answer_has(open_site: Site) -> None:
+    seen: list[dict[str, str]] = []
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(dict(log_context.ids()))
+        await PlainTextResponse("done")(scope, receive, send)
+
+    serving = open_site.serving
+    gate = Gate(route, serving=serving, keeper=Doorkeeper(serving))
+
+    async def asked() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(app=gate)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return [await client.get("/") for _ in range(2)]
+
+    ids = [answer.headers["x-request-id"] for answer in asyncio.run(asked())]
+    assert len(set(ids)) == 2
+    assert [one["request"] for one in seen] == ids

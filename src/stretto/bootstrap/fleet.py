@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from stretto.bootstrap.broker import LaterMessages
@@ -15,6 +16,7 @@ from stretto.contexts.queue.summons import Caller, Summons
 if TYPE_CHECKING:
     from celery import Celery
 
+    from stretto.bootstrap.database import Database
     from stretto.contexts.queue.called import CalledWorker
     from stretto.settings import Settings
 
@@ -65,14 +67,23 @@ class Wiring:
     def called_worker(self, *, concurrency: int, queues: tuple[JobPriority, ...]) -> CalledWorker:
         """A worker for calls, until this process ends. Raises StrettoError."""
         from stretto.bootstrap import build
+        from stretto.bootstrap.logs import follow
         from stretto.contexts.queue.called import CalledSource, CalledWorker
 
         source = CalledSource(queues)
-        application = build(self.settings)
+        application = build(replace(self.settings, metrics_port=0))  # the first process answers
         worker = application.worker(
             concurrency=concurrency, queues=queues, source=source, stuck=_stuck
         )
-        return CalledWorker(worker, source)
+        follow(application.events)
+        application.monitoring.start("worker")
+        return CalledWorker(worker, source, at_the_end=application.monitoring.close)
+
+    def log_lines(self) -> logging.Formatter:
+        """As the program writes its log: with ids, and without secrets."""
+        from stretto.bootstrap.logs import formatter_of
+
+        return formatter_of(self.settings)
 
     def caller(self, queues: tuple[JobPriority, ...], *, idle: Callable[[], bool]) -> Caller:
         """Sees to it that messages wait for all jobs that are ready, until this process ends;
@@ -82,6 +93,7 @@ class Wiring:
         from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
 
         database = build_database(self.settings)
+        _answer_prometheus(self.settings, database)
         return Caller(
             summons=Summons(messages=LaterMessages(self.settings.broker_url)),
             ready=SqlReadyJobs(database, clock=clock_of(database)),
@@ -90,6 +102,17 @@ class Wiring:
             idle=idle,
             stuck=_stuck,
         )
+
+
+def _answer_prometheus(settings: Settings, database: Database) -> None:
+    """One place for a Celery worker, however many processes it has: each could tell of all, and
+    none of those that work is there for ever. Raises Unavailable."""
+    if settings.metrics and settings.metrics_port:
+        from stretto.bootstrap.monitoring import build_service
+        from stretto.contexts.monitoring.adapters.exporter import Exporter
+
+        exposition = build_service(settings, database).exposition
+        Exporter(exposition, host=settings.metrics_host, port=settings.metrics_port)
 
 
 def _stuck() -> None:

@@ -33,10 +33,14 @@ MOST_FILES: Final = 1000
 def set_up_logging(settings: Settings) -> None:
     """The log goes to standard error, in the settings' format and from their level on."""
     handler = logging.StreamHandler()
-    secrets = secrets_of(settings)
-    made = _json_formatter(secrets) if settings.log_format == "json" else PlainFormatter(secrets)
-    handler.setFormatter(made)
+    handler.setFormatter(formatter_of(settings))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+
+
+def formatter_of(settings: Settings) -> logging.Formatter:
+    """For handlers that somebody else has set up."""
+    secrets = secrets_of(settings)
+    return _json_formatter(secrets) if settings.log_format == "json" else PlainFormatter(secrets)
 
 
 def follow(events: EventBus) -> None:

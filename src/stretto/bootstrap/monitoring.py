@@ -23,7 +23,9 @@ from stretto.contexts.monitoring.adapters.machine import disk_free, memory_bytes
 from stretto.contexts.monitoring.adapters.pages import FilePage, LeftPage, left_pages
 from stretto.contexts.monitoring.adapters.rule_files import read_rules
 from stretto.contexts.monitoring.adapters.sql_store import SqlAlertStates, SqlFrames, SqlReports
+from stretto.contexts.monitoring.charting import ChartPoints
 from stretto.contexts.monitoring.collector import Counter, MetricsCollector, Page, memory_page
+from stretto.contexts.monitoring.dashboards import DashboardGenerator
 from stretto.contexts.monitoring.definitions import PROCESSES
 from stretto.contexts.monitoring.evaluating import AlertEvaluator, firing_of
 from stretto.contexts.monitoring.feeding import CacheFeed, EventFeed, GatewayFeed, HttpFeed
@@ -143,6 +145,7 @@ def build_service(
     def sample() -> Mapping[str, float]:
         return {**sample_of_queue(database)(), **firing_of(rules, states)}
 
+    generator = DashboardGenerator()
     return MonitoringService(
         reports=SqlReports(database),
         frames=frames,
@@ -150,6 +153,8 @@ def build_service(
         keeper=Keeper(frames=frames, sample=sample, publish=publish),
         evaluator=AlertEvaluator(rules=rules, frames=frames, states=states, publish=publish),
         clock=clock,
+        generator=generator,
+        points=ChartPoints(frames, generator.point),
     )
 
 

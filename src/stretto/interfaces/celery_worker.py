@@ -7,6 +7,7 @@ each child is a worker of its own. With the pool of threads all of that is one p
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -53,6 +54,8 @@ class Wiring(Protocol):
     def queue_named(self, name: str) -> JobPriority:
         """Raises InvalidOption."""
 
+    def log_lines(self) -> logging.Formatter: ...
+
 
 class FleetProcess:
     """One process of a Celery worker, whichever it is; ``attach`` connects it with Celery."""
@@ -69,6 +72,8 @@ class FleetProcess:
     def attach(self, app: Celery) -> None:
         app.task(self.work, name=TASK, throws=(StrettoError,), shared=True)
         for sent, handler in (
+            (signals.after_setup_logger, self._log),
+            (signals.after_setup_task_logger, self._log),
             (signals.worker_init, self._prepare),
             (signals.worker_ready, self._begin),
             (signals.worker_process_init, self._begin_child),
@@ -95,6 +100,11 @@ class FleetProcess:
                 worker.start()
                 self._worker = worker
             return self._worker
+
+    def _log(self, logger: logging.Logger, **_: Any) -> None:
+        """Where it goes and from which level on is Celery's, what a line is like is ours."""
+        for handler in logger.handlers:
+            handler.setFormatter(self._wiring.log_lines())
 
     def _prepare(self, sender: Any, **_: Any) -> None:
         """Before anything is started: what the command line asked for, and whether that works."""

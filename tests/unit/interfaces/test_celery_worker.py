@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,9 @@ class OnPaper:
 
     def caller(self, queues: tuple[JobPriority, ...], *, idle: Any) -> Any:
         raise NotImplementedError
+
+    def log_lines(self) -> logging.Formatter:
+        return logging.Formatter("%(message)s")
 
     def queue_named(self, name: str) -> JobPriority:
         return JobPriority[name.removeprefix("stretto.").upper()]

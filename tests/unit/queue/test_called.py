@@ -148,3 +148,15 @@ def test_a_call_while_the_database_is_away_is_over_and_the_next_one_is_answered(
         assert answered(office.call()) is None
     assert answered(office.call()) is not None
     until(lambda: office.crew.status(job_id) is JobStatus.COMPLETED)
+
+
+def test_what_is_to_be_done_at_the_end_is_done_before_a_worker_has_left() -> None:
+    crew, source, done = Crew(memory_queue()), CalledSource(), []
+    gone = threading.Event()
+    called = CalledWorker(
+        crew.worker(source=source), source, at_the_end=lambda: done.append("counted")
+    )
+    called.start()
+    called.leave(patiently=True, left=lambda: (done.append("left"), gone.set()))
+    assert gone.wait(SOON_S)
+    assert done == ["counted", "left"]

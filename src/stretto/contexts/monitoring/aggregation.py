@@ -12,8 +12,8 @@ from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.definitions import BY_NAME
 from stretto.contexts.monitoring.frames import Frame
-from stretto.contexts.monitoring.model import Across, MetricKind, split_key
-from stretto.contexts.monitoring.reading import JOIN, Reading
+from stretto.contexts.monitoring.model import MetricDefinition, MetricKind, split_key
+from stretto.contexts.monitoring.reading import JOIN
 from stretto.contexts.monitoring.sketch import P50, P95, P99, Percentile, Sketch, merged
 
 
@@ -51,6 +51,10 @@ class Figure:
     measure: Measure
     where: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     among: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    definition: MetricDefinition = field(init=False, repr=False, compare=False)
+    chosen: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    whole: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """The series of ``where`` and of ``among``: looked up once, not with each frame."""
 
     def __post_init__(self) -> None:
         """Raises InvalidOption for what the table does not have."""
@@ -66,6 +70,9 @@ class Figure:
             unknown = sorted(set(values) - set(definition.labels.get(label, ())))
             if unknown or label not in definition.labels:
                 raise InvalidOption(f"{self.metric} has no {label} {', '.join(unknown)[:64]!r}.")
+        found = (definition, _keys(definition, self.where), _keys(definition, self.among))
+        for name, value in zip(("definition", "chosen", "whole"), found, strict=True):
+            object.__setattr__(self, name, value)
 
 
 class Aggregator:
@@ -73,45 +80,93 @@ class Aggregator:
 
     def figure(self, wanted: Figure, frames: Sequence[Frame]) -> float | None:
         """None when nothing was recorded of which it could be said."""
-        definition = BY_NAME[wanted.metric]
-        if definition.kind is MetricKind.TIMER:
-            return self._of_sketch(wanted, frames)
-        if definition.kind is MetricKind.GAUGE:
-            return self._of_gauge(wanted, frames, definition.across)
-        found = _grown(frames, wanted.metric, wanted.where)
-        if wanted.measure is Measure.SHARE:
-            among = _grown(frames, wanted.metric, wanted.among)
-            return found / among if among else None
-        if wanted.measure is Measure.RATE:
-            covered_s = sum(frame.step_s for frame in frames)
-            return found / covered_s if covered_s else None
-        return found if frames else None
+        return self.figures((wanted,), frames)[0]
+
+    def figures(
+        self, wanted: Iterable[Figure], frames: Sequence[Frame]
+    ) -> tuple[float | None, ...]:
+        """Several at once: what they ask of the same series is computed once."""
+        distributions: dict[tuple[str, ...], _Distribution] = {}
+        found: list[float | None] = []
+        for one in wanted:
+            if one.definition.kind is MetricKind.GAUGE:
+                found.append(_of_gauge(one, frames))
+            elif one.definition.kind is MetricKind.COUNTER:
+                found.append(_of_counter(one, frames))
+            else:
+                if one.chosen not in distributions:
+                    distributions[one.chosen] = _Distribution(_sketch(frames, one.chosen), frames)
+                found.append(distributions[one.chosen].measured(one.measure))
+        return tuple(found)
 
     def count(self, wanted: Figure, frames: Sequence[Frame]) -> float:
         """How much was recorded in all of what a share or a percentile is of."""
-        if BY_NAME[wanted.metric].kind is MetricKind.TIMER:
-            return sum(_sketch(frame.reading, wanted).count for frame in frames)
-        return _grown(frames, wanted.metric, wanted.among or wanted.where)
+        if wanted.definition.kind is MetricKind.TIMER:
+            return _sketch(frames, wanted.chosen).count
+        return _grown(frames, wanted.whole if wanted.among else wanted.chosen)
 
-    def _of_sketch(self, wanted: Figure, frames: Sequence[Frame]) -> float | None:
-        sketch = merged(_sketch(frame.reading, wanted) for frame in frames)
-        if wanted.measure in PERCENTILES:
-            return sketch.percentile(PERCENTILES[wanted.measure])
-        if wanted.measure is Measure.AVERAGE:
-            return sketch.average
-        covered_s = sum(frame.step_s for frame in frames)
-        return sketch.count / covered_s if covered_s else None
 
-    def _of_gauge(self, wanted: Figure, frames: Sequence[Frame], across: Across) -> float | None:
-        join = JOIN[across]
-        told = [
-            join(values)
-            for frame in frames
-            if (values := list(_chosen(frame.reading, wanted.metric, wanted.where)))
-        ]
-        if not told:
-            return None
-        return told[-1] if wanted.measure is Measure.LAST else sum(told) / len(told)
+class _Distribution:
+    """What several measures are of; the percentiles are looked for together."""
+
+    def __init__(self, sketch: Sketch, frames: Sequence[Frame]) -> None:
+        self._sketch, self._frames = sketch, frames
+        self._percentiles: dict[Measure, float | None] = {}
+
+    def measured(self, measure: Measure) -> float | None:
+        if measure is Measure.AVERAGE:
+            return self._sketch.average
+        if measure is Measure.RATE:
+            return _per_second(self._sketch.count, self._frames)
+        if not self._percentiles:
+            found = self._sketch.percentiles(*PERCENTILES.values())
+            self._percentiles = dict(zip(PERCENTILES, found, strict=True))
+        return self._percentiles[measure]
+
+
+def _of_counter(wanted: Figure, frames: Sequence[Frame]) -> float | None:
+    grown = _grown(frames, wanted.chosen)
+    if wanted.measure is Measure.SHARE:
+        whole = _grown(frames, wanted.whole)
+        return grown / whole if whole else None
+    if wanted.measure is Measure.RATE:
+        return _per_second(grown, frames)
+    return grown if frames else None
+
+
+def _of_gauge(wanted: Figure, frames: Sequence[Frame]) -> float | None:
+    join = JOIN[wanted.definition.across]
+    told = []
+    for frame in frames:
+        values = frame.reading.values
+        there = [values[key] for key in wanted.chosen if key in values]
+        if there:
+            told.append(join(there))
+    if not told:
+        return None
+    return told[-1] if wanted.measure is Measure.LAST else sum(told) / len(told)
+
+
+def _per_second(amount: float, frames: Sequence[Frame]) -> float | None:
+    covered_s = sum(frame.step_s for frame in frames)
+    return amount / covered_s if covered_s else None
+
+
+def _grown(frames: Sequence[Frame], keys: Sequence[str]) -> float:
+    return sum(frame.reading.values.get(key, 0.0) for frame in frames for key in keys)
+
+
+def _sketch(frames: Sequence[Frame], keys: Sequence[str]) -> Sketch:
+    sketches = (frame.reading.sketches for frame in frames)
+    return merged(there[key] for there in sketches for key in keys if key in there)
+
+
+def _keys(definition: MetricDefinition, where: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(
+        key
+        for key in definition.series()
+        if all(split_key(key)[1][label] in values for label, values in where.items())
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,45 +179,28 @@ class MetricSeries:
 
 
 def series_of(
-    wanted: Figure, frames: Iterable[Frame], *, step_s: int, start: Timestamp, end: Timestamp
-) -> MetricSeries:
+    wanted: Sequence[Figure],
+    frames: Iterable[Frame],
+    *,
+    step_s: int,
+    start: Timestamp,
+    end: Timestamp,
+) -> list[MetricSeries]:
     """Each point from the frame of its moment; where there is none, nothing was recorded."""
-    there = {frame.start.unix_s: frame for frame in frames}
     aggregator = Aggregator()
-    points, at = [], start.unix_s
-    while at < end.unix_s:
-        frame = there.get(at)
-        points.append(
-            (Timestamp(at), aggregator.figure(wanted, (frame,)) if frame is not None else None)
+    there = {frame.start.unix_s: aggregator.figures(wanted, (frame,)) for frame in frames}
+    nothing = (None,) * len(wanted)
+    times = [Timestamp(at) for at in moments(start, end, step_s)]
+    return [
+        MetricSeries(
+            figure=figure,
+            step_s=step_s,
+            points=tuple((at, there.get(at.unix_s, nothing)[place]) for at in times),
         )
-        at += step_s
-    return MetricSeries(figure=wanted, step_s=step_s, points=tuple(points))
+        for place, figure in enumerate(wanted)
+    ]
 
 
-def _grown(frames: Iterable[Frame], metric: str, where: Mapping[str, tuple[str, ...]]) -> float:
-    keys = _keys(metric, where)
-    return sum(frame.reading.values.get(key, 0.0) for frame in frames for key in keys)
-
-
-def _chosen(reading: Reading, metric: str, where: Mapping[str, tuple[str, ...]]) -> Iterable[float]:
-    return (v for key in _keys(metric, where) if (v := reading.values.get(key)) is not None)
-
-
-def _sketch(reading: Reading, wanted: Figure) -> Sketch:
-    keys = _keys(wanted.metric, wanted.where)
-    return merged(found for key in keys if (found := reading.sketches.get(key)) is not None)
-
-
-def _keys(metric: str, where: Mapping[str, tuple[str, ...]]) -> list[str]:
-    asked = (metric, tuple(sorted(where.items())))
-    if asked not in _FOUND:
-        _FOUND[asked] = [
-            key
-            for key in BY_NAME[metric].series()
-            if all(split_key(key)[1][label] in values for label, values in where.items())
-        ]
-    return _FOUND[asked]
-
-
-_FOUND: Final[dict[tuple[str, tuple[tuple[str, tuple[str, ...]], ...]], list[str]]] = {}
-"""As many as rules and charts ask for."""
+def moments(start: Timestamp, end: Timestamp, step_s: int) -> list[float]:
+    """The beginnings of all stretches in [start, end)."""
+    return [start.unix_s + n * step_s for n in range(round((end.unix_s - start.unix_s) / step_s))]

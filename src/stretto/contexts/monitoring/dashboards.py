@@ -3,12 +3,12 @@ made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.monitoring.aggregation import Figure, Measure, series_of
+from stretto.contexts.monitoring.aggregation import Aggregator, Figure, Measure, moments
 from stretto.contexts.monitoring.definitions import BY_NAME
 from stretto.contexts.monitoring.frames import Frame
 from stretto.contexts.monitoring.prometheus import expression
@@ -65,7 +65,8 @@ def _one(name: str, metric: str, measure: Measure, **where: str) -> Line:
 def _each(metric: str, measure: Measure, label: str) -> tuple[Line, ...]:
     """A line for each value of a label."""
     return tuple(
-        _of(value, metric, measure, {label: (value,)}) for value in BY_NAME[metric].labels[label]
+        _of(value.replace("_", " "), metric, measure, {label: (value,)})
+        for value in BY_NAME[metric].labels[label]
     )
 
 
@@ -129,16 +130,36 @@ DASHBOARD: Final = Dashboard(
 )  # fmt: skip
 
 
+Point = tuple[float | None, ...]
+"""Of each line of a dashboard what it is at one moment; None where nothing was recorded."""
+
+
 class DashboardGenerator:
     """Makes a dashboard into what those can draw who show it."""
 
     def __init__(self, dashboard: Dashboard = DASHBOARD) -> None:
         self.dashboard = dashboard
+        charts = [chart for row in dashboard.rows for chart in row.charts]
+        self._figures = [line.figure for chart in charts for line in chart.lines]
+        self._aggregator = Aggregator()
+
+    def point(self, frame: Frame) -> Point:
+        """What all lines are at the moment of a frame, one after the other, to six digits."""
+        found = self._aggregator.figures(self._figures, (frame,))
+        return tuple(None if value is None else float(f"{value:.6g}") for value in found)
 
     def data(
-        self, frames: Sequence[Frame], *, step_s: int, start: Timestamp, end: Timestamp
+        self,
+        points: Mapping[float, Point],
+        *,
+        step_s: int,
+        start: Timestamp,
+        end: Timestamp,
     ) -> dict[str, Any]:
         """What a page draws: of each line a number or null for each step from ``start`` on."""
+        nothing: Point = (None,) * len(self._figures)
+        there = [points.get(at, nothing) for at in moments(start, end, step_s)]
+        columns = ([point[place] for point in there] for place in range(len(self._figures)))
         return {
             "title": self.dashboard.title,
             "start": start.unix_s,
@@ -153,11 +174,7 @@ class DashboardGenerator:
                             "title": chart.title,
                             "unit": chart.unit,
                             "lines": [
-                                {
-                                    "name": line.name,
-                                    "values": _values(line.figure, frames, step_s, start, end),
-                                }
-                                for line in chart.lines
+                                {"name": line.name, "values": next(columns)} for line in chart.lines
                             ],
                         }
                         for chart in row.charts
@@ -201,13 +218,6 @@ class DashboardGenerator:
             "annotations": {"list": []},
             "panels": panels,
         }
-
-
-def _values(
-    figure: Figure, frames: Sequence[Frame], step_s: int, start: Timestamp, end: Timestamp
-) -> list[float | None]:
-    series = series_of(figure, frames, step_s=step_s, start=start, end=end)
-    return [None if value is None else float(f"{value:.6g}") for _, value in series.points]
 
 
 def _heading(number: int, title: str, top: int) -> dict[str, Any]:

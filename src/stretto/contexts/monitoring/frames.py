@@ -11,8 +11,20 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.reading import Reading, in_a_row
 
 STEP_S: Final = 10
-STEPS: Final = {STEP_S: 2 * 3600, 60: 2 * 86_400, 600: 14 * 86_400, 3600: 400 * 86_400}
-"""How long the frames of each step are kept, in seconds: 15,216 frames at most in all."""
+DAY_S: Final = 86_400
+STEPS: Final = {
+    STEP_S: 2 * 3600,
+    60: 2 * DAY_S,
+    600: 14 * DAY_S,
+    3600: 60 * DAY_S,
+    6 * 3600: 400 * DAY_S,
+    DAY_S: 400 * DAY_S,
+}
+"""How long the frames of each step are kept, in seconds: 9,056 frames at most in all."""
+
+LONGEST_S: Final = max(STEPS.values())
+MOST_POINTS: Final = LONGEST_S // DAY_S
+"""Of a stretch that is shown, however long it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from stretto.contexts.core.errors import InvalidOption
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.aggregation import Figure, MetricSeries, series_of
 from stretto.contexts.monitoring.alerts import AlertRule, AlertState, AlertStatus
+from stretto.contexts.monitoring.charting import ChartPoints
 from stretto.contexts.monitoring.dashboards import DashboardGenerator
 from stretto.contexts.monitoring.evaluating import AlertEvaluator
-from stretto.contexts.monitoring.frames import STEPS, start_of, step_for
+from stretto.contexts.monitoring.frames import LONGEST_S, start_of, step_for
 from stretto.contexts.monitoring.keeping import Keeper, standing
 from stretto.contexts.monitoring.notices import Changed
 from stretto.contexts.monitoring.ports import AlertStates, Frames, Reports
@@ -20,9 +21,9 @@ from stretto.contexts.monitoring.prometheus import exposition
 from stretto.contexts.monitoring.reading import Reading
 
 POINTS: Final = 180
-"""At most so many in a chart: an hour in steps of a minute, a day in steps of ten minutes."""
+"""At most so many in a chart: an hour in steps of a minute, a day in steps of ten minutes. What is
+longer than six weeks is shown by days."""
 
-LONGEST_SPAN_S: Final = max(STEPS.values())
 LONGEST_SILENCE_S: Final = 30 * 86_400.0
 
 
@@ -37,7 +38,8 @@ class MonitoringService:
     keeper: Keeper
     evaluator: AlertEvaluator
     clock: Callable[[], Timestamp]
-    generator: DashboardGenerator = field(default_factory=DashboardGenerator)
+    generator: DashboardGenerator
+    points: ChartPoints
 
     def tick(self) -> None:
         """Make the frame that is due and look after the alerts: every ten seconds, by anybody."""
@@ -61,17 +63,15 @@ class MonitoringService:
         Raises InvalidOption for a span below a minute or above 400 days.
         """
         start, end, step_s = self._stretch(span_s)
-        frames = self.frames.between(step_s, start, end)
-        data = self.generator.data(frames, step_s=step_s, start=start, end=end)
+        points = self.points.between(step_s, start, end)
+        data = self.generator.data(points, step_s=step_s, start=start, end=end)
         return {**data, "alerts": self.alerts()}
 
     def series(self, figures: Sequence[Figure], span_s: float) -> list[MetricSeries]:
         """``figures`` over the last ``span_s`` seconds. Raises InvalidOption."""
         start, end, step_s = self._stretch(span_s)
         frames = self.frames.between(step_s, start, end)
-        return [
-            series_of(figure, frames, step_s=step_s, start=start, end=end) for figure in figures
-        ]
+        return series_of(figures, frames, step_s=step_s, start=start, end=end)
 
     def rules(self) -> tuple[AlertRule, ...]:
         return self.evaluator.rules
@@ -97,8 +97,8 @@ class MonitoringService:
                 return
 
     def _stretch(self, span_s: float) -> tuple[Timestamp, Timestamp, int]:
-        if not 60 <= span_s <= LONGEST_SPAN_S:
-            raise InvalidOption(f"A chart is of 60 to {LONGEST_SPAN_S} seconds, not {span_s:g}.")
+        if not 60 <= span_s <= LONGEST_S:
+            raise InvalidOption(f"A chart is of 60 to {LONGEST_S} seconds, not {span_s:g}.")
         step_s = step_for(span_s, points=POINTS)
         end = start_of(self.clock(), step_s)
         return start_of(Timestamp(end.unix_s - span_s), step_s), end, step_s
@@ -123,7 +123,6 @@ def _row(rule: AlertRule, state: AlertState | None, now: Timestamp) -> dict[str,
 
 def described(rule: AlertRule) -> dict[str, Any]:
     """A rule as JSON shows it."""
-    found = asdict(rule)
-    found["severity"] = rule.severity.value
-    found["figure"]["measure"] = rule.figure.measure.value
-    return found
+    shown = {one.name: getattr(rule, one.name) for one in fields(rule)}
+    figure = {name: getattr(rule.figure, name) for name in ("metric", "measure", "where", "among")}
+    return {**shown, "figure": figure, "threshold": asdict(rule.threshold)}

@@ -9,8 +9,10 @@ is taken off a later one, by adding and subtracting counts: each value keeps its
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final
 
 from stretto.contexts.core.errors import InvalidOption
@@ -89,18 +91,18 @@ class Sketch:
 
     def percentile(self, percentile: Percentile) -> float | None:
         """Within one per cent of the value at that rank; None when nothing was recorded."""
-        count = self.count
-        if count <= 0:
-            return None
-        rank = math.ceil(percentile.value / 100 * count)
-        seen = self.zeros
-        if seen >= rank:
-            return 0.0
-        for bucket in sorted(self.buckets):
-            seen += self.buckets[bucket]
-            if seen >= rank:
-                return middle_of(bucket)
-        return middle_of(max(self.buckets))
+        return self.percentiles(percentile)[0]
+
+    def percentiles(self, *wanted: Percentile) -> tuple[float | None, ...]:
+        """Several at once: what costs is to sort the buckets."""
+        buckets = sorted(self.buckets)
+        # at i the values in all buckets before the one at i, the zeros with them
+        below = list(accumulate(map(self.buckets.__getitem__, buckets), initial=self.zeros))
+        if below[-1] <= 0:
+            return (None,) * len(wanted)
+        ranks = (math.ceil(one.value / 100 * below[-1]) for one in wanted)
+        found = (min(bisect_left(below, rank), len(buckets)) for rank in ranks)
+        return tuple(middle_of(buckets[at - 1]) if at else 0.0 for at in found)
 
     def up_to(self, bound: float) -> float:
         """How many values were at most ``bound``, within one per cent of it."""
@@ -127,11 +129,12 @@ class Sketch:
 
 def merged(sketches: Iterable[Sketch]) -> Sketch:
     """All of them as one."""
+    several = tuple(sketches)
+    if len(several) == 1:
+        return several[0]
     buckets: dict[int, float] = {}
-    zeros = total = 0.0
-    for sketch in sketches:
-        zeros += sketch.zeros
-        total += sketch.total
+    for sketch in several:
         for bucket, count in sketch.buckets.items():
             buckets[bucket] = buckets.get(bucket, 0.0) + count
-    return Sketch(buckets, zeros, total)
+    zeros = sum((one.zeros for one in several), 0.0)
+    return Sketch(buckets, zeros, sum((one.total for one in several), 0.0))

@@ -66,13 +66,21 @@ class CalledSource(Source):
 
 
 class CalledWorker:
-    """A worker like every other, whose hands wait for calls. It works in threads of its own."""
+    """A worker like every other, whose hands wait for calls. It works in threads of its own, and
+    does what is to be done ``at_the_end`` before it says that it has left."""
 
-    def __init__(self, worker: Worker, source: CalledSource) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        source: CalledSource,
+        *,
+        at_the_end: Callable[[], object] = lambda: None,
+    ) -> None:
         self.worker = worker
         worker.finished = source.finished
         self._source = source
-        self._thread = threading.Thread(target=worker.run, name="worker", daemon=True)
+        self._at_the_end = at_the_end
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         """Raises StorageUnavailable."""
@@ -101,6 +109,12 @@ class CalledWorker:
             left()
 
         threading.Thread(target=wait, name="leaving", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.worker.run()
+        finally:
+            self._at_the_end()
 
     def join(self, within_s: float) -> None:
         """Wait until a worker that was told to leave has said that it is gone."""

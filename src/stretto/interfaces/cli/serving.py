@@ -23,6 +23,7 @@ def serve(**options: Any) -> int:
     """Until SIGTERM or Ctrl-C. Raises InvalidOption for settings that would let anybody in, and
     EngineUnavailable where packages are missing."""
     from stretto.bootstrap import load_settings
+    from stretto.bootstrap.logs import set_up_logging
 
     missing = [name for name in NEEDED if util.find_spec(name) is None]
     if missing:
@@ -34,7 +35,7 @@ def serve(**options: Any) -> int:
 
     given = {name: value for name, value in options.items() if value is not None}
     settings = load_settings(overrides=given)
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings)
     serving = build_serving(settings)
     try:
         if serving.key_needed and not serving.keys.any_valid():

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stretto.bootstrap.serving import Serving, is_loopback
 from stretto.contexts.core.access import Caller
 from stretto.contexts.core.errors import AccessDenied, AccessKeyRefused, StrettoError
+from stretto.contexts.core.log_context import work_for
 from stretto.interfaces.http import errors
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.figures import kind_of
@@ -58,6 +59,7 @@ class Gate:
             return
         request_id, begun, came = uuid.uuid4().hex, False, time.perf_counter()
         scope.setdefault("state", {})["request_id"] = request_id
+        work_for(request=request_id)  # each request is a task of its own
 
         async def sending(message: Message) -> None:
             nonlocal begun

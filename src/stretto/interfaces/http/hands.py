@@ -117,12 +117,13 @@ def main(concurrency: int) -> None:
     import signal
 
     from stretto.bootstrap import build, load_settings
+    from stretto.bootstrap.logs import follow, set_up_logging
     from stretto.contexts.queue.model import EVERY_QUEUE
 
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which hangs up
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_logging(settings)
     with build(settings) as application:
         worker = application.worker(
             concurrency=concurrency, queues=EVERY_QUEUE, stuck=lambda: os._exit(1)
@@ -136,6 +137,8 @@ def main(concurrency: int) -> None:
 
         threading.Thread(target=listen, name="bell", daemon=True).start()
         worker.register()
+        follow(application.events)
+        application.monitoring.start("worker")
         worker.run()
     sys.stdout.flush()
     sys.stderr.flush()

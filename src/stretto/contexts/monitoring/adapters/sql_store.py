@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
-
-import msgspec
 
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.core.text import storable
+from stretto.contexts.monitoring.adapters.json_readings import decoded, encoded
 from stretto.contexts.monitoring.alerts import AlertState, AlertStatus
 from stretto.contexts.monitoring.frames import Frame, Kept, ProcessReport, ProcessState, Tick
 from stretto.contexts.monitoring.notices import AlertsChanged, Changed
-from stretto.contexts.monitoring.reading import Reading
-from stretto.contexts.monitoring.sketch import Sketch
 
 Result = TypeVar("Result")
 
@@ -151,29 +147,6 @@ class SqlAlertStates:
         rows = [{"rule": rule, "value": values[rule]} for rule in sorted(values)]
         if rows:
             self._database.transact(lambda c: c.executemany(_NOTE, rows))
-
-
-@dataclass(frozen=True, slots=True)
-class _Json:
-    """A reading as it is kept: of a timer its total, its zeros, and its buckets."""
-
-    v: dict[str, float] = field(default_factory=dict)
-    s: dict[str, tuple[float, float, dict[int, float]]] = field(default_factory=dict)
-
-
-_ENCODER: Final = msgspec.json.Encoder()
-_DECODER: Final = msgspec.json.Decoder(_Json)
-
-
-def encoded(reading: Reading) -> str:
-    sketches = {k: (s.total, s.zeros, dict(s.buckets)) for k, s in reading.sketches.items()}
-    return _ENCODER.encode(_Json(dict(reading.values), sketches)).decode()
-
-
-def decoded(text: str) -> Reading:
-    found = _DECODER.decode(text) if text else _Json()
-    sketches = {k: Sketch(buckets, zeros, total) for k, (total, zeros, buckets) in found.s.items()}
-    return Reading(found.v, sketches)
 
 
 def _standing(connection: Connection) -> tuple[tuple[ProcessReport, ...], Kept]:

@@ -9,7 +9,7 @@ const HEIGHT = 160;
 const LEFT = 6;
 const BOTTOM = 20;
 const TOP = 8;
-const COLOURS = 6;
+const COLOURS = 7;
 
 /** How a value of each unit is written. */
 const UNITS = {
@@ -18,7 +18,10 @@ const UNITS = {
   bytes,
 };
 
-const written = (value, unit) => (value === null || value === undefined ? "–" : (UNITS[unit] ?? ((n) => number(n, n < 10 ? 2 : 0)))(value));
+/** Two digits that count: also of rates that are far below one. */
+const plain = (n) => number(n, n >= 10 ? 0 : n >= 0.1 || n <= 0 ? 2 : 1 - Math.floor(Math.log10(n)));
+
+const written = (value, unit) => (value === null || value === undefined ? "–" : (UNITS[unit] ?? plain)(value));
 
 /** A rounded number that is at least `value`: the top of the axis. */
 export function ceiling(value) {
@@ -51,8 +54,8 @@ function drawn(chart) {
   const points = series.flatMap((one) => one.points);
   const values = points.map(([, value]) => value).filter((value) => value !== null);
   const last = series.map((one) => [one.name, one.points.findLast(([, value]) => value !== null)?.[1] ?? null]);
-  const legend = h("ul", { class: "legend" }, last.map(([name, value], index) => h("li", { "data-series": index % COLOURS }, h("i"), h("span", {}, name), h("b", {}, written(value, unit)), unit === "per second" && h("span", {}, t("unit.persecond")))));
-  const caption = h("figcaption", {}, h("h3", {}, title), legend);
+  const legend = h("ul", { class: "legend" }, last.map(([name, value], index) => h("li", { "data-series": index % COLOURS }, h("i"), h("span", {}, name), h("b", {}, written(value, unit)))));
+  const caption = h("figcaption", {}, h("h3", {}, title, unit === "per second" && h("small", {}, t("unit.persecond"))), legend);
   const [from, to] = [Math.min(...points.map(([at]) => at)), Math.max(...points.map(([at]) => at))];
   const top = ceiling(Math.max(...values));
   const x = (at) => LEFT + ((at - from) / Math.max(1, to - from)) * (WIDTH - 2 * LEFT);
