@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.left.set()
         self.close_connection = True
 
-    def begin(self, status: int = 200, **headers: str) -> None:
+    def begin(self, status: int = 200, /, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
