@@ -8,23 +8,19 @@ invalidations. ``--audio`` names a recording in English for the first part.
 from __future__ import annotations
 
 import argparse
-import datetime
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import ROOT, caching_edits, caching_levels, caching_rush, machine
-from benchmarks.caching_figures import Figure, Sizes, redis_url
-from benchmarks.report import RESULTS
-from benchmarks.sections import figures_table, rendered
+from benchmarks import caching_edits, caching_levels, caching_rush
+from benchmarks.caching_figures import Sizes, redis_url
+from benchmarks.figures import Figure, publish
 
 FULL: Final = Sizes(
     calls=20_000, transcripts=300, processes=4, callers=50, invalidations=500, damages=200
 )
 PARTS: Final = "levels,size,damage,stampede,stale,edits"
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
 QUICK: Final = Sizes(calls=300, transcripts=5, processes=2, callers=8, invalidations=10, damages=20)
 
 
@@ -35,20 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for figure in measured(sizes, audio=given.audio, parts=given.parts.split(",")):
         print(figure.line(), flush=True)
         figures.append(figure)
-    whole = not given.quick and given.parts == PARTS
-    folder = RESULTS.parent if whole else Path(tempfile.gettempdir())
-    write(figures, folder / ("caching.jsonl" if whole else "stretto-caching.jsonl"))
-    if whole:
-        page = PAGE.read_text(encoding="utf-8")
-        table = figures_table(figure.row() for figure in figures)
-        PAGE.write_text(rendered(page, "caching", table), encoding="utf-8")
+    if not given.quick:
+        publish(figures, "caching")
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.caching", description=__doc__)
     made.add_argument("--quick", action="store_true", help="small sizes: checks the harness")
     made.add_argument("--audio", type=Path, help="default: the demo, said again and again")
-    made.add_argument("--parts", default=PARTS, help="some of them; writes no page")
+    made.add_argument("--parts", default=PARTS, help="some of them")
     return made
 
 
@@ -69,15 +60,6 @@ def measured(sizes: Sizes, *, audio: Path | None, parts: Sequence[str]) -> Itera
             yield caching_rush.stale_reads(home / "stale", url, sizes)
         if "edits" in parts:
             yield from caching_edits.edits(home / "edits", audio, quick=sizes is QUICK)
-
-
-def write(figures: Sequence[Figure], path: Path) -> None:
-    """One JSON object a line; the first says when and on what machine."""
-    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    rows: list[object] = [{"started": started, "machine": machine.describe()}]
-    rows += [figure.document() for figure in figures]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    print(f"written to {path}")
 
 
 if __name__ == "__main__":

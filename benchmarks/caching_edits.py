@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.caching_figures import Figure
+from benchmarks.figures import Figure
 from stretto.bootstrap import build, load_settings
 from stretto.contexts.processing.adapters.pyav import PyAvReader
 from stretto.contexts.processing.cutting import cut

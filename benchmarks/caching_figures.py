@@ -8,12 +8,10 @@ import time
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmarks import library
-from benchmarks.sections import Row
 from stretto.bootstrap import Database, build_database
 from stretto.bootstrap.caching import Caching, build_caching
 from stretto.contexts.core.bus import EventBus
@@ -36,30 +34,6 @@ class Sizes:
     callers: int
     invalidations: int
     damages: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One measured thing, what it is to stay under, and what else there is to say of it."""
-
-    what: str
-    value: float
-    unit: str
-    wanted: float
-    more: dict[str, Any]
-
-    def document(self) -> dict[str, Any]:
-        return {**asdict(self), "met": self.value <= self.wanted}
-
-    def row(self) -> Row:
-        met = self.value <= self.wanted
-        return (self.what, self.value, self.unit, "≤", self.wanted, met, self.more)
-
-    def line(self) -> str:
-        met = "met" if self.value <= self.wanted else "NOT MET"
-        more = ", ".join(f"{name}: {value}" for name, value in self.more.items())
-        head = f"{self.what:<34}{self.value:>10.4g} {self.unit:<8} (≤ {self.wanted:g}) {met}"
-        return f"{head}  {more}"
 
 
 @contextmanager

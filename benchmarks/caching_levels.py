@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from benchmarks.caching_figures import Figure, Sizes, answer, opened, p50_us, request
+from benchmarks.caching_figures import Sizes, answer, opened, p50_us, request
+from benchmarks.figures import Figure
 from stretto.bootstrap import Database
 from stretto.contexts.caching.adapters.sql_records import SqlInvalidationRecords
 from stretto.contexts.core.recognition import Grain

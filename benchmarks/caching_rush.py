@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.caching_figures import Figure, Sizes, answer, opened, request
+from benchmarks.caching_figures import Sizes, answer, opened, request
+from benchmarks.figures import Figure
 from stretto.contexts.caching.model import Selection
 
 NO_SECONDS: Final = 0.0

@@ -8,24 +8,18 @@ takes as long as is said here from the head of its request on, so the upload is 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from benchmarks import (
-    ROOT,
     gateway_answers,
     gateway_limits,
     gateway_speed,
     gateway_trouble,
 )
-from benchmarks.figures import Figure, write
+from benchmarks.figures import Figure, publish
 from benchmarks.gateway_figures import FULL, QUICK, Sizes
-from benchmarks.report import RESULTS
-from benchmarks.sections import figures_table, rendered
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
 PARTS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
     "speed": gateway_speed.measured,
     "trouble": gateway_trouble.measured,
@@ -37,20 +31,15 @@ PARTS: Final[dict[str, Callable[[Sizes], Iterator[Figure]]]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     made = argparse.ArgumentParser(prog="python -m benchmarks.gateway", description=__doc__)
     made.add_argument("--quick", action="store_true", help="small sizes: checks the harness")
-    made.add_argument("--parts", default=",".join(PARTS), help="some of them; writes no page")
+    made.add_argument("--parts", default=",".join(PARTS), help="some of them")
     given = made.parse_args(arguments)
     figures = []
     for part in given.parts.split(","):
         for figure in PARTS[part](QUICK if given.quick else FULL):
             print(figure.line(), flush=True)
             figures.append(figure)
-    whole = not given.quick and given.parts == ",".join(PARTS)
-    folder = RESULTS.parent if whole else Path(tempfile.gettempdir())
-    write(figures, folder / ("gateway.jsonl" if whole else "stretto-gateway.jsonl"))
-    if whole:
-        page = PAGE.read_text(encoding="utf-8")
-        table = figures_table(figure.row() for figure in figures)
-        PAGE.write_text(rendered(page, "gateway", table), encoding="utf-8")
+    if not given.quick:
+        publish(figures, "gateway")
 
 
 if __name__ == "__main__":

@@ -24,9 +24,7 @@ from typing import Final
 from tests.counting import COUNTED, CountingCrew, counted_over_all
 
 from benchmarks import ROOT
-from benchmarks.figures import Figure, write
-from benchmarks.report import RESULTS
-from benchmarks.sections import figures_table, rendered
+from benchmarks.figures import Figure, publish
 from stretto.bootstrap import build, build_database, upgrade
 from stretto.bootstrap.monitoring import build_service
 from stretto.contexts.core.events import DomainEvent
@@ -43,7 +41,6 @@ from stretto.contexts.monitoring.service import MonitoringService
 from stretto.contexts.monitoring.sketch import P50, P95, P99, Sketch, merged
 from stretto.settings import Settings
 
-PAGE: Final = ROOT / "docs" / "benchmarks.md"
 SPANS: Final = {"an hour": 3600.0, "a day": 86_400.0, "400 days": 400 * 86_400.0}
 DISTRIBUTIONS: Final[dict[str, Callable[[random.Random], float]]] = {
     "uniform": lambda dice: dice.uniform(0.01, 100),
@@ -236,10 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures.append(figure)
         print(figure.line(), flush=True)
     if not quick:
-        write(figures, RESULTS.with_name("monitoring.jsonl"))
-        table = figures_table(figure.row() for figure in figures)
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(rendered(page, "monitoring", table), encoding="utf-8")
+        publish(figures, "monitoring")
     return 0 if all(one.met for one in figures) else 1
 
 

@@ -21,6 +21,7 @@ from benchmarks import (
     summary,
 )
 from benchmarks.accuracy import compare
+from benchmarks.figures import Figure, publish
 from benchmarks.results import Heard, Results, Run, Session, Skipped, append, read
 from benchmarks.run import main, rotated, rounds_so_far
 
@@ -373,7 +374,7 @@ def test_the_figures_of_the_cache_say_whether_they_are_what_they_are_meant_to_be
     figures = list(caching.measured(sizes, audio=None, parts=["levels", "damage"]))
     assert [figure.what for figure in figures][:3] == ["L1 get", "L2 get", "L3 get"]
     damages = [figure for figure in figures if figure.what.startswith("damage")]
-    assert [figure.document()["met"] for figure in damages] == [True, True]
+    assert [figure.met for figure in damages] == [True, True]
     assert "NOT MET" in replace(damages[0], value=1.0).line()
 
 
@@ -383,3 +384,17 @@ def test_an_edited_recording_for_the_cache_is_the_recording_and_something_more()
     assert np.array_equal(versions["prepended"][-len(sound) :], sound)
     assert np.array_equal(versions["appended"][: len(sound)], sound)
     assert len(versions["cut off"]) == len(sound) - round(7.3 * 16_000)
+
+
+def test_what_was_not_measured_this_time_stays_as_it_was(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n<!-- measured: cache -->\n<!-- end -->\nAfter.\n", encoding="utf-8")
+    first = Figure(what="looks", value=3, unit="µs", wanted=5)
+    other = Figure(what="size", value=1, unit="GB", wanted=2)
+    publish([first, other], "cache", page=page, results=tmp_path)
+    publish([replace(first, value=9)], "cache", page=page, results=tmp_path)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("Before.\n")
+    assert text.endswith("<!-- end -->\nAfter.\n")
+    assert text.index("| looks | 9 µs | ≤ 5 µs | **not met** |") < text.index("| size | 1 GB |")
+    assert "| looks | 3 µs" not in text
