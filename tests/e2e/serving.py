@@ -32,9 +32,7 @@ def served(home: Path, *options: str, **variables: str) -> Iterator[Served]:
         encoding="utf-8",
     )
     assert process.stderr is not None
-    line = process.stderr.readline()
-    assert "listens at" in line, line + process.stderr.read()
-    found = Served(url=line.split()[-1], process=process)
+    found = _announced(process)
     reading = threading.Thread(target=lambda: found.said.extend(process.stderr or ()))
     reading.start()
     try:
@@ -46,3 +44,20 @@ def served(home: Path, *options: str, **variables: str) -> Iterator[Served]:
         process.stderr.close()
     assert code == 0
     assert "Traceback" not in "".join(found.said), "".join(found.said)
+
+
+def _announced(process: subprocess.Popen[str]) -> Served:
+    """Once it says where it listens; what it logs may come before."""
+    assert process.stderr is not None
+    said = []
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if "listens at" in line:
+                return Served(url=line.split()[-1], process=process, said=said)
+        raise AssertionError("".join(said))
+    except BaseException:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+        raise
