@@ -77,7 +77,7 @@ def _item(letter: bytes, payload: bytes) -> bytes:
     return b"%s%d:%s" % (letter, len(payload), payload)
 
 
-def _dataclass_bytes(value: object) -> bytes:
+def _dataclass_bytes(value: Any) -> bytes:
     name, members = _layout(type(value))
     return name + b"".join(
         [rendered + canonical_bytes(getattr(value, member)) for member, rendered in members]

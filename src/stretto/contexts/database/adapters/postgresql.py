@@ -221,7 +221,7 @@ class PostgresConnection:
         gone = dialect.is_disconnect(error, self._driver, None)
         if gone:
             self._connection.invalidate(error)
-        return sqlalchemy.exc.DBAPIError.instance(
+        explained: BaseException = sqlalchemy.exc.DBAPIError.instance(
             statement,
             None,
             error,
@@ -230,6 +230,7 @@ class PostgresConnection:
             connection_invalidated=gone,
             dialect=dialect,
         )
+        return explained
 
 
 class SqlAlchemyPool:
