@@ -192,13 +192,13 @@ class Fleet:
 
 def _is_being_written(database: Database) -> bool:
     if isinstance(database, SqliteDatabase):
-        connection = sqlite3.connect(database.path, timeout=0, isolation_level=None)
+        asking = sqlite3.connect(database.path, timeout=0, isolation_level=None)
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            asking.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError:
             return True
         finally:
-            connection.close()
+            asking.close()
         return False
     with database.read() as connection:
         (locks,) = connection.execute(
