@@ -9,7 +9,6 @@ import unicodedata
 import uuid
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from functools import cache
 from typing import Any, Final, TypeVar
 
 from stretto.contexts.core.recognition import RecognitionRequest, TranscriptRequest
@@ -77,16 +76,24 @@ def _item(letter: bytes, payload: bytes) -> bytes:
     return b"%s%d:%s" % (letter, len(payload), payload)
 
 
-def _dataclass_bytes(value: Any) -> bytes:
-    name, members = _layout(type(value))  # type: ignore[arg-type]  # classes can be hashed
+def _dataclass_bytes(value: object) -> bytes:
+    kind = type(value)
+    if kind not in _LAYOUTS:
+        _LAYOUTS[kind] = _layout(kind)
+    name, members = _LAYOUTS[kind]
     return name + b"".join(
         [rendered + canonical_bytes(getattr(value, member)) for member, rendered in members]
     )
 
 
-@cache
-def _layout(kind: type[Any]) -> tuple[bytes, tuple[tuple[str, bytes], ...]]:
-    """The rendered name of a dataclass, and its members that count, with theirs."""
+def _layout(kind: type[Any]) -> _Layout:
     names = sorted(member.name for member in fields(kind) if member.compare)
     members = tuple((name, canonical_bytes(name)) for name in names)
     return canonical_bytes(kind.__name__), members
+
+
+_Layout = tuple[bytes, tuple[tuple[str, bytes], ...]]
+"""The rendered name of a dataclass, and its members that count, with theirs."""
+
+_LAYOUTS: Final[dict[type, _Layout]] = {}
+"""Of the dataclasses that were rendered before; there are a handful."""
