@@ -35,7 +35,7 @@ _EVERYTHING: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-@router.get("/jobs/{job_id}/events", responses=_STREAM)
+@router.get("/jobs/{job_id}/events", responses=_STREAM, response_class=Response)
 async def events(
     job_id: schemas.PathId,
     server: ServerOf,
@@ -53,7 +53,7 @@ async def events(
     return EventStream(_sent(heard), turn=partial(server.streams.turn, caller))
 
 
-@router.get("/events", responses=_EVERYTHING)
+@router.get("/events", responses=_EVERYTHING, response_class=Response)
 async def all_events(
     server: ServerOf,
     caller: Reader,

@@ -16,6 +16,10 @@ LAST: Final = (JobCompleted, JobFailed, JobCancelled)
 """After these nothing is to come, unless somebody has the job tried again."""
 
 
+BLOCK_BYTES: Final = 8 << 10
+"""What is sent at once waits here for as long as it is not read, for each listener."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """An event, and as it is sent to everybody."""
@@ -37,6 +41,16 @@ def line_of(heard: Heard) -> Line:
     data = msgspec.json.encode(document).decode()
     text = f"id: {heard.number}\nevent: {document['event']}\ndata: {data}\n\n"
     return Line(heard, text.encode())
+
+
+def portion(lines: list[Line]) -> list[Line]:
+    """As many of them as are sent with one block, in their order; of any, one at least."""
+    size = 0
+    for count, line in enumerate(lines):
+        size += len(line.sent)
+        if size > BLOCK_BYTES:
+            return lines[: max(1, count)]
+    return lines
 
 
 async def set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -132,9 +132,13 @@ def edit(
 
 @router.get(
     "/transcripts/{transcript_id}/export",
+    response_class=Response,
     responses={
         200: {
-            "content": {"text/plain": {}, "application/json": {}},
+            "content": {
+                kind: {"schema": {"type": "object" if kind == "application/json" else "string"}}
+                for kind in sorted({form.media_type for form in FORMATS.values()})
+            },
             "description": "The document.",
         },
         **schemas.REFUSALS,
@@ -160,6 +164,7 @@ def export(
 
 @router.get(
     "/transcripts/{transcript_id}/audio",
+    response_class=Response,
     responses={
         200: {"content": {"audio/*": {}}, "description": "The recording."},
         206: {"content": {"audio/*": {}}, "description": "A part of it."},

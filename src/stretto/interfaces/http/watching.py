@@ -14,14 +14,11 @@ from stretto.contexts.core.errors import StrettoError, UnknownJob
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.service import QueueService
 from stretto.interfaces.http.feed import Feed
-from stretto.interfaces.http.lines import Line, line_of, set_within
+from stretto.interfaces.http.lines import Line, line_of, portion, set_within
 
 POLL_S: Final = 0.1
 POLL_SLOWLY_S: Final = 2.0
 """How often it is looked whether a job is still there of which nothing is heard."""
-
-MOST_AT_ONCE: Final = 32
-"""So many events are sent with one block."""
 
 REMEMBERED: Final = 256
 """So many events of a job are kept for its listeners; whoever is further behind reads them again
@@ -83,7 +80,7 @@ class Watch:
                 lines = channel.since(after)
                 if lines is None:
                     lines = await asyncio.to_thread(self._read, job_id, after)
-                if lines := lines[:MOST_AT_ONCE]:
+                if lines := portion(lines):
                     after = lines[-1].number
                     yield lines
                     if lines[-1].is_last and after >= channel.newest:
