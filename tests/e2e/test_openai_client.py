@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -231,6 +232,8 @@ def test_the_same_request_at_the_same_time_is_worked_on_once(address: str) -> No
 
 def test_health_is_answered_while_a_recording_is_worked_on(address: str) -> None:
     assert httpx2.get(f"{address}/health").json() == {"status": "ok"}
-    ready = httpx2.get(f"{address}/ready").json()
-    assert ready["status"] == "ready"
+    end = time.monotonic() + 60.0
+    while (ready := httpx2.get(f"{address}/ready").json())["status"] != "ready":
+        assert time.monotonic() < end, ready  # its worker may be on its way still
+        time.sleep(0.1)
     assert json.dumps(ready["parts"]["workers"]) == '{"ok": true, "detail": ""}'
