@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LARGE_BYTES: Final = 500_000_000
-"""To hash more takes longer than half of what it takes to load a model. What is smaller may be known,
-and then no model has to be loaded at all."""
+"""To hash more takes longer than half of what it takes to load a model. What is smaller may be
+known, and then no model has to be loaded at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
