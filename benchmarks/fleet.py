@@ -22,7 +22,8 @@ from tests.chaos.fleet import Fleet, fleet, until
 from tests.conftest import Place
 from tests.rabbitmq import PROGRAM, rabbit_server
 
-from benchmarks.queue import Figure, place, write
+from benchmarks.figures import Figure
+from benchmarks.queue import place, write
 from benchmarks.report import RESULTS
 from stretto.contexts.core.events import JobStarted
 from stretto.contexts.core.identifiers import JobId

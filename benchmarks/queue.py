@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from benchmarks import machine
 from benchmarks.database_places import started
+from benchmarks.figures import Figure
 from benchmarks.report import RESULTS
 from stretto.bootstrap import build_database, upgrade
 from stretto.bootstrap.queueing import build_queue, listening_bell
@@ -37,28 +38,6 @@ from stretto.settings import Settings
 
 PATIENCE_S: Final = 600.0
 SPAWN: Final = multiprocessing.get_context("spawn")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One measured thing, and at least how large it is meant to be, or at most."""
-
-    what: str
-    value: float
-    unit: str
-    wanted: float
-    at_least: bool
-    more: dict[str, Any]
-
-    @property
-    def is_met(self) -> bool:
-        return self.value >= self.wanted if self.at_least else self.value <= self.wanted
-
-    def line(self) -> str:
-        more = ", ".join(f"{name}: {value}" for name, value in self.more.items())
-        bound = f"({'≥' if self.at_least else '≤'} {self.wanted:.4g})"
-        met = "met" if self.is_met else "NOT MET"
-        return f"{self.what:<30}{self.value:>10.4g} {self.unit:<7} {bound} {met}  {more}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -310,7 +289,7 @@ def wake_up(settings: Settings, times: int = 9) -> float:
 def write(figures: Sequence[Figure], target: Path) -> None:
     document = {
         "machine": machine.describe(),
-        "figures": [{**asdict(figure), "met": figure.is_met} for figure in figures],
+        "figures": [{**asdict(figure), "met": figure.met} for figure in figures],
     }
     with target.open("a", encoding="utf-8") as file:
         file.write(json.dumps(document) + "\n")

@@ -21,7 +21,8 @@ from typing import Any, Final
 import httpx2
 
 from benchmarks import server_load as load
-from benchmarks.queue import Figure, write
+from benchmarks.figures import Figure
+from benchmarks.queue import write
 from benchmarks.report import RESULTS
 from benchmarks.sections import Row, figures_table, rendered
 from benchmarks.server_owners import owners
@@ -279,17 +280,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not given.quick:
         text = rendered(PAGE.read_text("utf-8"), "server", figures_table(newest(results)))
         PAGE.write_text(text, encoding="utf-8")
-    print(json.dumps({"met": sum(one.is_met for one in figures), "of": len(figures)}))
+    print(json.dumps({"met": sum(one.met for one in figures), "of": len(figures)}))
 
 
 def newest(results: Path) -> list[Row]:
     """Of each thing that was ever measured, the last time."""
     runs = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
     found = {one["what"]: Figure(**one) for run in runs for one in map(_given, run["figures"])}
-    return [
-        (one.what, one.value, one.unit, "≥≤"[not one.at_least], one.wanted, one.is_met, one.more)
-        for one in found.values()
-    ]
+    return [one.row() for one in found.values()]
 
 
 def _given(figure: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import httpx2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.queue import Figure
+from benchmarks.figures import Figure
 from benchmarks.server_site import Served, Size, at_least, at_most, served, speech
 from stretto.bootstrap import load_settings
 from stretto.bootstrap.serving import create_key

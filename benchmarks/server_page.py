@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from benchmarks.queue import Figure
+from benchmarks.figures import Figure
 from benchmarks.server_site import Size, at_most, served
 
 CHROMIUM: Final = Path("/usr/bin/chromium")

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from benchmarks.caching_edits import demo
-from benchmarks.queue import Figure
+from benchmarks.figures import Figure
 
 MEGABYTE: Final = 1_000_000
 
