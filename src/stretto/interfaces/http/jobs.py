@@ -28,7 +28,10 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 After = Annotated[
     str, Query(pattern=f"^$|{schemas.UUID}", description="The last one of the page before.")
 ]
-Key = Annotated[str, Header(max_length=100, description="Sent again, it is the same job.")]
+Key = Annotated[
+    str,
+    Header(max_length=100, pattern="^[ -~]*$", description="Sent again, it is the same job."),
+]
 
 router = APIRouter(prefix="/api", tags=["jobs"])
 

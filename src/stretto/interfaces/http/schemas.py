@@ -12,7 +12,8 @@ from stretto.contexts.core.languages import ENGLISH_NAMES
 AN_ID: Final = "0b7e3f0a-5d0f-4c5a-9b61-6f8f4e1f3a52"
 Id = Annotated[str, Field(examples=[AN_ID])]
 UUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-URL: Final = r"^https?://[^\s@\\]+$"
+URL: Final = r"^https?://[!-?A-\[\]-~]+$"
+"""ASCII without spaces, ``@`` and backslashes: what the address guard lets through."""
 PathId = Annotated[str, Path(pattern=UUID, examples=[AN_ID])]
 CODES: Final = ["", *ENGLISH_NAMES]
 Spoken = Annotated[
