@@ -7,7 +7,7 @@ FORMAT ?= timed
 MODEL ?= tiny.en
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test lint types arch unit chaos soak bench fmt sbom lock clean
+.PHONY: help run serve test lint types arch unit chaos soak bench fmt sbom lock tables clean
 
 help: ## Show the commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | sort
@@ -65,6 +65,9 @@ sbom: $(VENV)/.serve ## What the server is made of (sbom.json), and what is know
 
 lock: $(VENV)/.test ## Resolve the dependencies anew
 	@$(BIN)/python scripts/lock.py
+
+tables: $(VENV)/.test ## Write down what all revisions make of an empty file, after a new one
+	@$(BIN)/python scripts/newest_tables.py
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Union
 from stretto.contexts.database.adapters.schema import SchemaGuard
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.database.model import Dialect, SchemaState
-from stretto.migrations import REVISIONS
+from stretto.migrations import REVISIONS, newest
 from stretto.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def build_guard(
         dialect=Dialect.POSTGRESQL if settings.database_address else Dialect.SQLITE,
         place=place_of(settings),
         upgrade=(lambda: upgrade_database(settings)) if upgrading else None,
+        create=newest.create if settings.database_address is None else lambda _: False,
         left_behind=left_behind,
     )
 

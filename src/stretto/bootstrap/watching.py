@@ -6,10 +6,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stretto.contexts.core.errors import StrettoError
-from stretto.contexts.core.events import DomainEvent, FileProcessingStarted
+from stretto.contexts.core.events import (
+    ChunkProcessingCompleted,
+    DomainEvent,
+    FileProcessingCancelled,
+    FileProcessingCompleted,
+    FileProcessingFailed,
+    FileProcessingStarted,
+)
 
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
@@ -19,6 +26,14 @@ if TYPE_CHECKING:
     from stretto.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+SOMETHING_DONE: Final = (
+    ChunkProcessingCompleted,
+    FileProcessingCompleted,
+    FileProcessingFailed,
+    FileProcessingCancelled,
+)
+"""What is slow to import is imported after these: the first words do not wait for it."""
 
 
 def ways_of_telling(settings: Settings) -> list[str]:
@@ -35,7 +50,7 @@ def ways_of_telling(settings: Settings) -> list[str]:
 class LaterMonitoring:
     """Satisfies the observers of the cache and of the gateways, too.
 
-    In a command it is made on a thread of its own while the work begins; what is told meanwhile
+    In a command it is made on a thread of its own when the first chunk is done; what is told before
     waits. What was told before the first file was begun is not counted.
     """
 
@@ -98,8 +113,10 @@ class LaterMonitoring:
 
     def _heard(self, event: DomainEvent) -> None:
         if isinstance(event, FileProcessingStarted):
-            self._begin()
+            self._wait()
         self._tell(lambda made: made.events.heard(event))
+        if isinstance(event, SOMETHING_DONE):
+            self._begin()
 
     def _tell(self, what: Callable[[Monitoring], None]) -> None:
         if self._made is None:
@@ -112,11 +129,16 @@ class LaterMonitoring:
                     return
         what(self._made)
 
+    def _wait(self) -> None:
+        """There is something to measure from now on."""
+        with self._lock:
+            if self._made is None and self._maker is None and not self._closed:
+                self._waiting = self._waiting or []
+
     def _begin(self) -> None:
         with self._lock:
-            if self._made is not None or self._maker is not None or self._closed:
+            if self._waiting is None or self._maker is not None or self._closed:
                 return
-            self._waiting = []
             self._maker = Thread(target=self._make_behind, name="metrics", daemon=True)
         self._maker.start()
 

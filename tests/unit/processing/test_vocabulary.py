@@ -6,7 +6,10 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from stretto.contexts.core.errors import EngineUnavailable
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import Task
 from stretto.contexts.processing.adapters.whisper.vocabulary import (
@@ -113,3 +116,35 @@ def test_languages_are_known_by_whispers_own_names(vocabulary: Vocabulary) -> No
     opening = vocabulary.start(ENGLISH, Task.TRANSLATE)
     assert len(opening) == 3
     assert opening != vocabulary.start(ENGLISH, Task.TRANSCRIBE)
+
+
+@given(st.lists(st.integers(0, 50_255), max_size=12))
+def test_tokens_spell_what_the_makers_of_the_alphabet_say(
+    vocabulary: Vocabulary, tokens: list[int]
+) -> None:
+    assert vocabulary.text(tokens) == vocabulary._tokenizer.decode(tokens)
+
+
+def test_every_token_of_text_has_the_number_that_the_makers_gave_it(vocabulary: Vocabulary) -> None:
+    numbers = range(vocabulary.no_speech_token + 1)
+    assert [vocabulary._tokenizer.id_to_token(number) for number in numbers] == [
+        vocabulary._tokens[number] for number in numbers
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("vocabulary.json", b""),
+        ("vocabulary.json", b'{"a": 1}'),
+        ("vocabulary.json", b"[1, 2]"),
+        ("vocabulary.json", b"\xff\xfe"),
+        ("vocabulary.txt", b"a\nb\n"),
+        ("vocabulary.txt", "the price in \u20ac\n<|endoftext|>\n".encode()),
+        ("README", b""),
+    ],
+)
+def test_a_vocabulary_that_is_none_says_so(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EngineUnavailable, match="install it again"):
+        Vocabulary(tmp_path)

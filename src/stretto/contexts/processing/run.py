@@ -160,7 +160,7 @@ class Run:
             self._tracker.planned(chunk.planned)
             while after_opening and not self._opened.wait(CANCEL_LOOKED_AT_EVERY_S):
                 self._cancel.raise_if_cancelled()  # meanwhile all cores are for the first words
-            after_opening = chunk.planned.opening
+            after_opening = chunk.planned.opening and self._heard is not None
             yield replace(chunk, source=self._file.file_hash)
         self._tracker.decoded(decoded.outcome().samples / SAMPLE_RATE_HZ)
 

@@ -19,7 +19,8 @@ class Connection(Protocol):
 class SchemaGuard:
     """Lets a database be used when its tables are those of the newest of ``revisions``.
 
-    ``upgrade`` brings them there; without it, the user is told to. ``place`` names the database.
+    ``upgrade`` brings them there; without it, the user is told to. ``create`` makes them at once
+    where nothing is yet, and answers False elsewhere. ``place`` names the database.
     ``left_behind`` is called when events wait in the outbox; that is learned with the revision, so
     that a start costs no statement more.
     """
@@ -31,12 +32,14 @@ class SchemaGuard:
         dialect: Dialect,
         place: str,
         upgrade: Callable[[], None] | None = None,
+        create: Callable[[Any], bool] = lambda _: False,
         left_behind: Callable[[], object] = lambda: None,
     ) -> None:
         self._revisions = revisions
         self._dialect = dialect
         self._place = place
         self._upgrade = upgrade
+        self._create = create
         self._left_behind = left_behind
 
     def __call__(self, connection: Connection) -> None:
@@ -56,7 +59,8 @@ class SchemaGuard:
         if self._upgrade is None:
             found = "has no tables yet" if state is SchemaState.EMPTY else "is of an older Stretto"
             raise StorageUnavailable(f"The database {self._place} {found}. Run: stretto db upgrade")
-        self._upgrade()
+        if state is SchemaState.OLDER or not self._create(connection):
+            self._upgrade()
 
     def state(self, connection: Connection) -> SchemaState:
         return schema_state(self.recorded(connection), known=self._revisions)

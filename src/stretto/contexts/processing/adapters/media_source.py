@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from stretto.contexts.core.errors import (
 )
 from stretto.contexts.core.identifiers import FileHash
 from stretto.contexts.processing.adapters import media_types
+from stretto.contexts.processing.adapters.hashing import sha256_of
 from stretto.contexts.processing.adapters.media_faults import Fault, FaultKind, error_of, shown
 from stretto.contexts.processing.adapters.media_types import HEAD_BYTES, MediaType
 
-_PIECE_BYTES: Final = 8 << 20
 _MAXIMUM_TAGS: Final = 8
 
 _READ_TIMES: Final = 32
@@ -86,14 +85,10 @@ class MediaSource:
 
     def hash(self) -> FileHash:
         """SHA-256 of the whole file, tags included; leaves the position at the start."""
-        digest = hashlib.sha256()
         self._file.seek(0)
-        left = self.size
-        while left > 0 and (piece := self._file.read(min(left, _PIECE_BYTES))):
-            digest.update(piece)
-            left -= len(piece)
+        found = sha256_of(self._file, at_most=self.size)
         self.seek(0)
-        return FileHash(digest.hexdigest())
+        return FileHash(found)
 
     def is_cut_off(self) -> bool:
         """Whether the container itself says that its end is missing."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from stretto.contexts.core.errors import UnknownModel
+from stretto.contexts.processing.adapters.hashing import sha256_of
 from stretto.contexts.processing.adapters.model_folders import MODEL_FILES
 
 FORMAT: Final = 1
@@ -83,7 +84,7 @@ def _hash(folder: Path) -> str:
     lines = []
     for path in _files(folder):
         with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+            lines.append(f"{sha256_of(file)}  {path.name}\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -22,6 +22,7 @@ from stretto.contexts.core.errors import (
     UnknownUpload,
 )
 from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.processing.adapters.hashing import sha256_of
 from stretto.contexts.processing.recordings import Recording, Upload, UploadId, safe_name
 
 BLOCK_BYTES: Final = 1 << 20
@@ -93,7 +94,7 @@ class RecordingFiles:
     def complete(self, upload: Upload) -> Upload:
         """Give a recording whose last byte has come its place."""
         with self._explained(), self._part(upload.id).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_of(file)
         self.settle(upload, digest)
         done = replace(upload, file_hash=FileHash(digest))
         self._write_note(done)

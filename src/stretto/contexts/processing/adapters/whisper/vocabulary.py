@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from stretto.contexts.core.errors import EngineUnavailable
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.recognition import Task
 
@@ -25,6 +28,19 @@ WHISPER_CODES: Final = {"jv": "jw"}
 REPLACEMENT: Final = "\ufffd"
 
 
+def _byte_alphabet() -> dict[str, int]:
+    """How tokens spell bytes (Radford et al. 2019, ``bytes_to_unicode``): those that can be seen
+    stand for themselves, the others for the characters from U+0100 on."""
+    seen = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    unseen = [byte for byte in range(0x100) if byte not in seen]
+    return {chr(byte): byte for byte in seen} | {
+        chr(0x100 + number): byte for number, byte in enumerate(unseen)
+    }
+
+
+_BYTES: Final = _byte_alphabet()
+
+
 @dataclass(frozen=True, slots=True)
 class WordTokens:
     """One word as it is written, with the blank before it, and the tokens that spell it."""
@@ -34,29 +50,43 @@ class WordTokens:
 
 
 class Vocabulary:
-    """Wraps ``tokenizer.json`` of one model folder."""
+    """The tokens of one model folder, from ``vocabulary.json`` or ``vocabulary.txt``.
+
+    To make tokens of a text takes ``tokenizer.json``, which is read when somebody gives a prompt.
+    Raises EngineUnavailable for a folder whose files cannot be read.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._folder = folder
+        self._tokens = _tokens(folder)
+        self._special = {
+            token: number for number, token in enumerate(self._tokens) if token.startswith("<|")
+        }
         self.end_of_text = self._id("<|endoftext|>")
+        spelled = set("".join(self._tokens[: max(0, self.end_of_text)]))
+        if not spelled or not spelled <= _BYTES.keys():
+            raise _unreadable(folder, "it is not one of Whisper")
         self.start_token = self._id("<|startoftranscript|>")
         self.no_speech_token = max(self._id("<|nospeech|>"), self._id("<|nocaptions|>"))
         self._no_timestamps = self._id("<|notimestamps|>")
         self._previous = self._id("<|startofprev|>")
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(self._folder / "tokenizer.json"))
 
     @property
     def languages(self) -> dict[str, int]:
         """The token of each of Whisper's language codes: they stand together behind the start."""
         found = {}
         for token in range(self.start_token + 1, self._id("<|translate|>")):
-            found[str(self._tokenizer.id_to_token(token)).strip("<|>")] = token
+            found[self._tokens[token].strip("<|>")] = token
         return found
 
     def _id(self, token: str) -> int:
-        found = self._tokenizer.token_to_id(token)
-        return -1 if found is None else int(found)
+        return self._special.get(token, -1)
 
     def knows(self, language: Language) -> bool:
         return self._language_token(language) >= 0
@@ -82,7 +112,9 @@ class Vocabulary:
         return [token for token in tokens if token < self.end_of_text]
 
     def text(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
+        """What the text tokens among them spell; broken characters become U+FFFD."""
+        spelled = "".join(self._tokens[token] for token in self.text_tokens(tokens))
+        return bytes(map(_BYTES.__getitem__, spelled)).decode("utf-8", "replace")
 
     def words(self, tokens: Sequence[int], language: Language | None) -> list[WordTokens]:
         """Split into words; punctuation goes with the word it belongs to."""
@@ -104,6 +136,26 @@ class Vocabulary:
         if run:
             pieces.append(WordTokens(self.text(run).replace(REPLACEMENT, ""), tuple(run)))
         return pieces
+
+
+def _tokens(folder: Path) -> list[str]:
+    """Each token by its number."""
+    listed, lines = folder / "vocabulary.json", folder / "vocabulary.txt"
+    try:
+        if not listed.exists():
+            return lines.read_text("utf-8").removesuffix("\n").split("\n")
+        found = json.loads(listed.read_text("utf-8"))
+        if not isinstance(found, list) or not all(isinstance(token, str) for token in found):
+            raise ValueError("it is no list of tokens")
+    except (OSError, ValueError) as cause:
+        raise _unreadable(folder, str(cause)) from cause
+    return found
+
+
+def _unreadable(folder: Path, why: str) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"The vocabulary of the model in {folder} cannot be read ({why}); install it again."
+    )
 
 
 def _join_at_blanks(pieces: Sequence[WordTokens]) -> list[WordTokens]:
