@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from math import ceil
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
+
+from stretto.contexts.core.recognition import Recognition, TranscriptionOptions
+from stretto.contexts.processing.model import CancelToken
 
 
 class Sized(Protocol):
@@ -27,42 +32,78 @@ class Padding(Protocol):
 Piece = TypeVar("Piece", bound=Sized)
 
 
-class WaitingPieces(Generic[Piece]):
-    """The pieces of all chunks that no worker has taken yet.
+@dataclass(frozen=True, slots=True, eq=False)
+class Waiting(Generic[Piece]):
+    """A piece that is to be recognised, and where the answer goes."""
 
-    Large batches cost less for each piece; at the end of a file they would leave the other workers
-    with nothing to do. So a worker takes no more than its share of what waits (guided
-    self-scheduling: Polychronopoulos and Kuck 1987).
+    piece: Piece
+    options: TranscriptionOptions
+    cancel: CancelToken
+    answer: Future[Recognition] = field(default_factory=Future)
+
+    def goes_with(self, other: Waiting[Piece]) -> bool:
+        return self.cancel is other.cancel and self.options == other.options
+
+
+class WaitingPieces(Generic[Piece]):
+    """The pieces of all chunks that no worker has taken yet, in the order in which they came.
+
+    The larger a batch, the less each piece of it costs: so what is left of one chunk and the
+    beginning of the next go together, if they are of the same run. At the end of a file large
+    batches would leave the other workers with nothing to do, so a worker takes no more than its
+    share of what waits (guided self-scheduling: Polychronopoulos and Kuck 1987).
     """
 
     def __init__(self, runtime: Padding, *, workers: int) -> None:
         self._runtime = runtime
         self._workers = workers
-        self._waiting = 0
+        self._waiting: deque[Waiting[Piece]] = deque()
         self._lock = Lock()
 
-    def add(self, pieces: Iterable[Piece]) -> deque[Piece]:
+    def add(
+        self, pieces: Iterable[Piece], options: TranscriptionOptions, cancel: CancelToken
+    ) -> list[Waiting[Piece]]:
         """A chunk's pieces in the order in which they are taken: the longest first, so that those
         of like length share a batch."""
-        queue = deque(sorted(pieces, key=lambda piece: -piece.frames))
+        added = [
+            Waiting(piece, options, cancel)
+            for piece in sorted(pieces, key=lambda piece: -piece.frames)
+        ]
         with self._lock:
-            self._waiting += len(queue)
-        return queue
+            self._waiting.extend(added)
+        return added
 
-    def take(self, queue: deque[Piece]) -> list[Piece]:
-        """The next batch of a chunk; empty when all of it is taken."""
+    def take(self) -> list[Waiting[Piece]]:
+        """The next batch; empty when all are taken. None of it is padded more than the first."""
         with self._lock:
-            if not queue:
+            if not self._waiting:
                 return []
-            fit = self._runtime.batch_frames // self._runtime.padded_frames(queue[0].frames)
-            batches = ceil(len(queue) / max(1, fit))
-            share = ceil(self._waiting / self._workers)
-            count = min(ceil(len(queue) / batches), share)
-            self._waiting -= count
-            return [queue.popleft() for _ in range(count)]
+            first = self._waiting[0]
+            padded = self._runtime.padded_frames(first.piece.frames)
+            fit = max(1, self._runtime.batch_frames // padded)
+            most = min(fit, ceil(len(self._waiting) / self._workers))
+            batch = [self._waiting.popleft()]
+            while len(batch) < most and self._fits(self._waiting[0], first, padded):
+                batch.append(self._waiting.popleft())
+            return batch
 
-    def drop(self, queue: deque[Piece]) -> None:
+    def _fits(self, other: Waiting[Piece], first: Waiting[Piece], padded: int) -> bool:
+        frames = self._runtime.padded_frames(other.piece.frames)
+        return frames <= padded and other.goes_with(first)
+
+    def drop(self, added: Sequence[Waiting[Piece]]) -> None:
         """Nobody wants the rest of a chunk any more."""
+        unwanted = {id(one) for one in added}
         with self._lock:
-            self._waiting -= len(queue)
-            queue.clear()
+            self._waiting = deque(one for one in self._waiting if id(one) not in unwanted)
+
+
+def settle(batch: Sequence[Waiting[Piece]], recognise: Callable[[], Sequence[Recognition]]) -> None:
+    """Give each piece its answer, or all of them what went wrong."""
+    try:
+        for one, recognition in zip(batch, recognise(), strict=True):
+            one.answer.set_result(recognition)
+    except Exception as failure:
+        for one in batch:
+            if not one.answer.done():
+                one.answer.set_exception(failure)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Final
+from typing import Final, TypeAlias
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import InvalidOption
@@ -19,7 +19,7 @@ from stretto.contexts.core.recognition import (
     Task,
     TranscriptionOptions,
 )
-from stretto.contexts.processing.adapters.whisper.batches import WaitingPieces
+from stretto.contexts.processing.adapters.whisper.batches import WaitingPieces, settle
 from stretto.contexts.processing.adapters.whisper.decoding import ENGLISH, decode_batch, joined
 from stretto.contexts.processing.adapters.whisper.features import FULL_FRAMES
 from stretto.contexts.processing.adapters.whisper.identity import WhisperIdentity
@@ -48,6 +48,9 @@ class _Piece:
     @property
     def frames(self) -> int:
         return self.window.frames if self.window else 0
+
+
+_Answers: TypeAlias = Iterator[tuple[_Piece, Recognition]]
 
 
 class WhisperEngine(WhisperIdentity):
@@ -113,11 +116,10 @@ class WhisperEngine(WhisperIdentity):
             recalled_s += piece.span.duration_s if piece.window else 0.0
         report(done_s)
         decode = self._decode_at_once if chunk.planned.opening else self._decode
-        for pieces, recognitions in decode(todo, options, cancel):
-            for piece, recognition in zip(pieces, recognitions, strict=True):
-                self._keep(piece, recognition, options)
-                parts.append(recognition)
-                done_s += piece.span.duration_s
+        for piece, recognition in decode(todo, options, cancel):
+            self._keep(piece, recognition, options)
+            parts.append(recognition)
+            done_s += piece.span.duration_s
             report(done_s)
         return replace(joined(parts), recalled_s=recalled_s)
 
@@ -176,37 +178,39 @@ class WhisperEngine(WhisperIdentity):
 
     def _decode_at_once(
         self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
-    ) -> Iterator[tuple[Sequence[_Piece], list[Recognition]]]:
+    ) -> _Answers:
         """The first words share neither a queue nor a batch with the windows behind them."""
-        windows = [w for p in pieces if (w := p.window) is not None]
-        if windows:
-            yield pieces, decode_batch(self._runtime.get(), windows, options, cancel)
+        if pieces:
+            yield from zip(pieces, self._decoded(pieces, options, cancel), strict=True)
 
     def _decode(
         self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
-    ) -> Iterator[tuple[Sequence[_Piece], list[Recognition]]]:
-        """Decode in batches on all workers; batches come back in the order they finish."""
+    ) -> _Answers:
+        """On all workers, in batches with the pieces of other chunks; in the order they finish."""
         if not pieces:
             return
-        runtime, pool, waiting = self._runtime.get(), self._workers(), self._waiting()
-        queue = waiting.add(pieces)
-
-        def decode_next() -> tuple[list[_Piece], list[Recognition]]:
-            batch = waiting.take(queue)
-            windows = [w for p in batch if (w := p.window) is not None]
-            return batch, decode_batch(runtime, windows, options, cancel) if batch else []
-
-        running = [pool.submit(decode_next) for _ in pieces]
+        waiting, pool = self._waiting(), self._workers()
+        added = waiting.add(pieces, options, cancel)
+        pieces_of = {one.answer: one.piece for one in added}
+        for _ in added:
+            pool.submit(self._decode_next, waiting)
         try:
-            for future in as_completed(running):
-                batch, recognitions = future.result()
-                if batch:
-                    give_back_memory()
-                    yield batch, recognitions
+            for answer in as_completed(pieces_of):
+                yield pieces_of[answer], answer.result()
         finally:
-            waiting.drop(queue)
-            for future in running:
-                future.cancel()
+            waiting.drop(added)
+
+    def _decode_next(self, waiting: WaitingPieces[_Piece]) -> None:
+        if batch := waiting.take():
+            pieces, first = [one.piece for one in batch], batch[0]
+            settle(batch, lambda: self._decoded(pieces, first.options, first.cancel))
+            give_back_memory()
+
+    def _decoded(
+        self, pieces: Sequence[_Piece], options: TranscriptionOptions, cancel: CancelToken
+    ) -> list[Recognition]:
+        windows = [window for piece in pieces if (window := piece.window) is not None]
+        return decode_batch(self._runtime.get(), windows, options, cancel)
 
     def _waiting(self) -> WaitingPieces[_Piece]:
         with self._lock:

@@ -54,7 +54,7 @@ from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 from stretto.contexts.processing.model import CancelToken, Samples
 
-WINDOWS_AT_ONCE: Final = 4
+WINDOWS_AT_ONCE: Final = 5
 MULTILINGUAL_TOKENS: Final = 51_865
 """Models of English alone have a token less."""
 
