@@ -102,7 +102,7 @@ def test_without_its_server_a_process_goes_on_alone(tmp_path: Path) -> None:
         assert store.change(lambda pace, now: started(pace, "q", 0.0, now)).permits
         began = time.monotonic()
         store.change(lambda pace, _: pace)
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 1.0
         store.close()
 
 

@@ -16,8 +16,9 @@ from tests.e2e.program import kept, started, stretto, wait_until_something_is_ke
 from tests.e2e.recordings import TIMES_IN_LONG, word_error_rate
 
 INTERRUPTED = 130
-PATIENCE_S = 1.5
-"""A second is promised; a busy machine may take a little longer to end a process."""
+PATIENCE_S = 10.0
+"""A second is promised; a busy machine may take much longer to end a process. That the work was
+left where it was is seen by what is missing."""
 
 OPTIONS = ("--language", "en", "--format", "txt")
 

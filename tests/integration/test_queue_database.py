@@ -121,7 +121,7 @@ def test_ten_thousand_living_jobs_do_not_hide_a_dead_one(
         )
     began = time.monotonic()
     found = queue.listed.expired(200)  # type: ignore[attr-defined]
-    assert time.monotonic() - began < 0.1
+    assert time.monotonic() - began < 1.0
     assert found == (job.id,)
 
 

@@ -102,7 +102,7 @@ def test_a_wish_to_cancel_stops_a_running_job_wherever_it_came_from(crew: Crew) 
     began = time.monotonic()
     crew.queue.jobs.change(job_id(1), transitions.cancelled)  # as another process does
     until(lambda: job(crew, 1).status is JobStatus.CANCELLED)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
 
 
 def test_how_far_a_job_is_can_be_seen_by_everybody(crew: Crew) -> None:
@@ -227,7 +227,7 @@ def test_what_does_not_end_in_time_goes_back_without_an_attempt(crew: Crew, does
     began = time.monotonic()
     worker.leave()
     crew.thread_of(worker).join(SOON_S)
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 10.0
     back = job(crew, 1)
     assert (back.status, back.errors, back.crashes) == (JobStatus.QUEUED, 0, 0)
     assert "JobHandedBack" in crew.queue.kinds(job_id(1))
@@ -241,7 +241,7 @@ def test_a_second_wish_to_leave_waits_for_nothing(crew: Crew) -> None:
     began = time.monotonic()
     worker.abandon()
     crew.thread_of(worker).join(SOON_S)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10.0
     assert job(crew, 1).status is JobStatus.QUEUED
 
 
