@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,9 +15,10 @@ from typing import Final
 from tests.fakes.backend import backend
 from tests.fakes.backend_script import Call, Reply, refused, transcript_of
 
-from benchmarks import caching_edits
+from benchmarks import ROOT, caching_edits
 from benchmarks.figures import Figure
-from benchmarks.gateway_figures import Client, Sizes, resident_bytes, small
+from benchmarks.gateway_figures import Client, Sizes, small
+from benchmarks.gateway_memory import watching
 from stretto.bootstrap import build
 from stretto.contexts.core.errors import EngineFailure
 from stretto.settings import Settings
@@ -41,6 +44,7 @@ def hostile() -> dict[str, Reply]:
         "backward": _verbose(0.9, 0.1),
         "overlapping": _verbose(0.0, 9.0, 1.0, 10.0, 0.0, 8.0),
         "half a letter": Reply(body=b'{"text": "\\ud83d"}'),
+        "nothing, a million times": Reply(body=b'{"text": "", "segments": [' + b"[]," * 350_000),
         "10 MB": Reply(body=json.dumps({"text": "na " * 3_500_000}).encode()),
         "without end": Reply(body=bytes(40 * 2**20)),
     }
@@ -55,39 +59,49 @@ def _verbose(*times: float) -> Reply:
 
 
 def bad_answers(folder: Path) -> Iterator[Figure]:
+    """Asked for in a process of its own, so that what the service holds is not counted."""
     folder.mkdir()
     replies = hostile()
-    names, passed = iter(list(replies)), []
-    current = ""
-    with backend(folder, script=lambda _: replies[current] if current else Reply()) as server:
-        client = Client(
-            server, authority=str(server.authority_file(folder)), openai_answers="verbose_json"
-        ).with_retries_for_all()
-        client.send(small(0))
-        before, most = resident_bytes(), 0
-        for number, current in enumerate(names, 1):
-            try:
-                client.send(small(number, seconds=10))
-                passed.append(current)
-            except EngineFailure:
-                pass  # the one typed error
-            most = max(most, resident_bytes())
-            client.service.gateway.breaker.succeeded()  # the breaker is not what is measured
-        client.services.close()
+    script = lambda call: replies.get(call.fields.get("prompt", ""), Reply())  # noqa: E731
+    with backend(folder, script=script) as server:
+        command = [sys.executable, "-m", "benchmarks.gateway_answers", server.url]
+        command += [str(server.authority_file(folder)), *replies]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        asked = {entry.key for entry in server.entries()}
+    found = json.loads(done.stdout)
+    assert len(asked) == len(replies) + 1, "not every answer was asked for"
     yield Figure(
         what="bad answers: taken for a transcript",
-        value=len(passed),
+        value=len(found["passed"]),
         unit="",
         wanted=0,
-        more={"kinds": len(replies), "taken": ", ".join(passed) or "none"},
+        more={"kinds": len(replies), "taken": ", ".join(found["passed"]) or "none"},
     )
     yield Figure(
         what="bad answers: memory above before",
-        value=(most - before) / 1e6,
+        value=found["above_before"] / 1e6,
         unit="MB",
         wanted=64.0,
-        more={"the service's own included": "yes"},
     )
+
+
+def main(url: str, authority: str, *names: str) -> None:
+    """Asks for one answer of each name; says as JSON which were taken, and the memory it took."""
+    client = Client(
+        {"url": url, "authority": authority}, openai_answers="verbose_json"
+    ).with_retries_for_all()
+    client.send(small(0))
+    passed = []
+    with watching() as seen:
+        for number, name in enumerate(names, 1):
+            try:
+                client.send(small(number, seconds=10), prompt=name)
+                passed.append(name)
+            except EngineFailure:
+                pass  # the one typed error
+            client.service.gateway.breaker.succeeded()  # the breaker is not what is measured
+    client.services.close()
+    print(json.dumps({"passed": passed, "above_before": max(seen) - seen[0]}))
 
 
 def one_of_many(folder: Path, sizes: Sizes) -> Iterator[Figure]:
@@ -140,3 +154,7 @@ def one_of_many(folder: Path, sizes: Sizes) -> Iterator[Figure]:
         wanted=1,
         more={"the same chunk": [entry.key for entry in later] == bad},
     )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

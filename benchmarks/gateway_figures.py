@@ -83,10 +83,10 @@ class Client:
         self.service = replace(self.service, gateway=gateway)
         return self
 
-    def send(self, chunk: Chunk, *, tenant: str = "") -> None:
+    def send(self, chunk: Chunk, *, tenant: str = "", prompt: str = "") -> None:
         self.service.transcribe(
             chunk.samples.data,
-            TranscriptionOptions(),
+            TranscriptionOptions(prompt=prompt),
             audio=chunk.audio,
             speech=[Span(0, len(chunk.samples))],
             cancel=CancelToken(),

@@ -14,6 +14,7 @@ import pytest
 from stretto.contexts.core.errors import Cancelled, InvalidOption
 from stretto.contexts.external.adapters.transport import ConnectionPoolManager
 from stretto.contexts.external.model import (
+    LONGEST_ANSWER_BYTES,
     APIEndpoint,
     APIRequest,
     APIResponse,
@@ -29,7 +30,13 @@ PATIENT = Timeouts()
 QUICK = Timeouts(connect_s=2.0, stall_s=0.5, answer_s=0.5)
 
 
-def a_request(server: Backend, *, key: str = "k", audio: bytes = b"sound") -> APIRequest:
+def a_request(
+    server: Backend,
+    *,
+    key: str = "k",
+    audio: bytes = b"sound",
+    longest_answer_bytes: int = LONGEST_ANSWER_BYTES,
+) -> APIRequest:
     endpoint = APIEndpoint(server.url)
     head = (
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n'
@@ -44,6 +51,7 @@ def a_request(server: Backend, *, key: str = "k", audio: bytes = b"sound") -> AP
             ("idempotency-key", key),
         ),
         body=(head, memoryview(audio), b"\r\n--x--\r\n"),
+        longest_answer_bytes=longest_answer_bytes,
     )
 
 
@@ -309,10 +317,21 @@ def test_a_window_of_nothing_is_waited_for_and_given_up_in_time(tmp_path: Path) 
         assert failed.value.phase is Phase.SENDING
 
 
-def test_an_answer_without_end_is_cut_off(client: Client) -> None:
-    client.server.script = lambda _: Reply(body=b"x" * (17 * 2**20))
+def test_an_answer_without_end_is_cut_off(either: Client) -> None:
+    endless = Reply(body=b"x" * (8 * 2**20), pieces=512)
+    either.server.script = lambda call: endless if call.key == "endless" else Reply()
+    with pytest.raises(CallFailed, match="longer than 65536 bytes") as failed:
+        either.ask(key="endless", longest_answer_bytes=2**16)
+    assert failed.value.permanent
+    assert either.manager.metrics.received_bytes < 4 * 2**20
+    assert either.ask().status == 200
+
+
+def test_an_answer_that_announces_its_length_is_not_waited_for(client: Client) -> None:
+    announced = (("content-length", str(10**9)),)
+    client.server.script = lambda _: Reply(headers=announced, body=b"x", drip_s=30.0)
     with pytest.raises(CallFailed, match="longer than") as failed:
-        client.ask()
+        client.ask(timeouts=QUICK)
     assert failed.value.permanent
 
 

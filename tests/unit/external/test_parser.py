@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from stretto.contexts.core.errors import UnusableAnswer
 from stretto.contexts.core.identifiers import Language
-from stretto.contexts.external.model import APIResponse
+from stretto.contexts.external.model import LONGEST_ANSWER_BYTES, APIResponse
 from stretto.contexts.external.parser import (
     APIResponseParser,
     ParsedAnswer,
     ResponseFormat,
     error_message,
+    longest_answer_bytes,
 )
 
 VERBOSE = {
@@ -132,6 +133,7 @@ BAD: dict[str, object] = {
     "segments that are no list": {**VERBOSE, "segments": {"a": 1}},
     "segments that are numbers": {**VERBOSE, "segments": [1]},
     "words without times": {**VERBOSE, "words": [{"word": "a"}]},
+    "empty lists without end": b'{"text": "a", "segments": [' + b"[]," * 100_000 + b"[]]}",
     "more segments than sounds": {
         "text": "a",
         "segments": [{"start": 0, "end": 1, "text": "a"}] * 400,
@@ -143,6 +145,14 @@ BAD: dict[str, object] = {
 def test_what_is_no_transcript_is_refused_in_one_typed_error(name: str) -> None:
     with pytest.raises(UnusableAnswer, match="nothing of it was used"):
         parsed(BAD[name], expected=ResponseFormat.VERBOSE_JSON)
+
+
+def test_what_is_longer_than_any_transcript_of_so_much_audio_is_refused() -> None:
+    assert longest_answer_bytes(10.0) < longest_answer_bytes(1000.0) < longest_answer_bytes(1e6)
+    assert longest_answer_bytes(1e6) == LONGEST_ANSWER_BYTES
+    body = json.dumps({"text": "a", "filler": "a" * longest_answer_bytes(8.0)}).encode()
+    with pytest.raises(UnusableAnswer, match="far more than a transcript has"):
+        parsed(body)
 
 
 def test_a_page_is_refused_where_text_was_asked_for() -> None:

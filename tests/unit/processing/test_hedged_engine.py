@@ -12,7 +12,11 @@ import pytest
 from stretto.contexts.core.audio import Span
 from stretto.contexts.core.errors import Cancelled, EngineFailure
 from stretto.contexts.core.recognition import EngineIdentity, Recognition
-from stretto.contexts.processing.hedged_engine import FEWEST_CALLS, HedgedEngine
+from stretto.contexts.processing.hedged_engine import (
+    CALLS_FOR_A_SECOND,
+    MOST_SAVED,
+    HedgedEngine,
+)
 from stretto.contexts.processing.model import AudioChunk, CancelToken
 from tests.fakes.audio import a_chunk, speechlike
 from tests.fakes.engine import MemoryEngine
@@ -45,7 +49,7 @@ class Pair:
             chunk(), ENGLISH, cancel=cancel or CancelToken(), report=lambda _: None
         )
 
-    def learn(self, calls: int = FEWEST_CALLS) -> None:
+    def learn(self, calls: int = CALLS_FOR_A_SECOND) -> None:
         for _ in range(calls):
             self.recognise()
 
@@ -103,15 +107,31 @@ def test_nobody_knows_what_is_late_before_there_were_some_calls(
     assert one.second.calls == 0
 
 
-def test_there_is_a_budget(pair: Callable[..., Pair]) -> None:
+def test_never_more_than_one_call_in_twenty_is_made_twice(pair: Callable[..., Pair]) -> None:
     one = pair()
-    one.learn()
+    one.learn(CALLS_FOR_A_SECOND - 2)
     one.first.released.clear()
-    answers = [one.recognise()]
-    Timer(0.5, one.first.released.set).start()
-    answers.append(one.recognise())
-    assert [bool(answer.answered_by) for answer in answers] == [True, False]
+    release = Timer(0.5, one.first.released.set)
+    release.start()
+    assert not one.recognise().answered_by  # the nineteenth call has not paid for it
+    release.join()
+    one.first.released.clear()
+    assert one.recognise().answered_by
+    release = Timer(0.5, one.first.released.set)
+    release.start()
+    assert not one.recognise().answered_by
+    release.join()
     assert one.engine.hedges == 1
+
+
+def test_a_good_day_does_not_pay_for_a_crowd(pair: Callable[..., Pair]) -> None:
+    one = pair()
+    one.learn(3 * MOST_SAVED)
+    one.first.released.clear()
+    for _ in range(MOST_SAVED // CALLS_FOR_A_SECOND):
+        assert one.recognise().answered_by
+    Timer(0.5, one.first.released.set).start()
+    assert not one.recognise().answered_by
 
 
 def test_an_engine_that_was_told_to_slow_down_is_not_hedged(pair: Callable[..., Pair]) -> None:

@@ -22,6 +22,8 @@ class Piece(Protocol):
 
 
 MEBIBYTE: Final = 2**20
+LONGEST_ANSWER_BYTES: Final = 8 * MEBIBYTE
+"""Nothing that is asked of a service has so long an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,15 @@ SHORTEST_KEY: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class APIRequest:
-    """``headers`` hold the key, ``body`` the recording: neither is shown."""
+    """``headers`` hold the key, ``body`` the recording: neither is shown. What is longer than
+    ``longest_answer_bytes`` is not read to its end, nor kept."""
 
     endpoint: APIEndpoint
     method: str
     path: str
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     body: tuple[Piece, ...] = field(default=(), repr=False)
+    longest_answer_bytes: int = LONGEST_ANSWER_BYTES
 
     @property
     def size_bytes(self) -> int:
@@ -144,6 +148,21 @@ class CallFailed(Exception):
         self.phase = phase
         self.unseen = unseen
         self.permanent = permanent
+
+
+def too_long(longest_bytes: int) -> CallFailed:
+    """The next answer would be as long."""
+    return CallFailed(
+        f"The answer is longer than {longest_bytes} bytes, far more than a transcript has.",
+        phase=Phase.RECEIVING,
+        permanent=True,
+    )
+
+
+def announced_bytes(headers: Mapping[str, str]) -> int:
+    """What the head of an answer says of its length; 0 when it says nothing."""
+    said = headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 20 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

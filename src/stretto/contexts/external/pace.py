@@ -24,14 +24,19 @@ PERMIT_S: Final = 900.0
 DECREASE: Final = 0.8
 """The pace that is tried after a refusal, as a share of the one that was refused."""
 
-FALLEN: Final = 0.86
-FALL: Final = 0.5
-"""A refusal below such a share of the pace refused before says that the limit has fallen; half of
-what was just tried is tried then."""
+EARLY: Final = 0.25
+"""A refusal in the first quarter of the time for which a pace was left alone says that the limit
+has fallen: what was answered since the last one tells how far."""
+
+DEEPEST_FALL: Final = 0.2
+"""Few calls tell little: no less than such a share of what was just tried is believed."""
 
 SOONEST_RETURN_S: Final = 8.0
 CALLS_BEFORE_RETURN: Final = 10.0
 CALLS_BEFORE_LATEST_RETURN: Final = 75.0
+EASY_RETURN_S: Final = 15.0
+"""Even where so long is many calls, a limit that stays is not tried more often."""
+
 GROWTH_S: Final = 3.0
 """Where the refused pace is exceeded and nothing happens, it grows by e in so many seconds."""
 
@@ -127,30 +132,47 @@ def refused(pace: Pace, limit: RateLimit, *, asked_at: float, closed_s: float, n
     closed = replace(pace, closed_until=max(pace.closed_until, now + closed_s))
     if asked_at < pace.learned_at:
         return closed
-    recent = [s for s in pace.starts if s.at > now - RECENT_S][-RECENT_STARTS:]
-    per_s = len(recent) / max(1.0, now - recent[0].at) if recent else SLOWEST_PER_S
+    per_s = _asked_per_s(pace, now)
     fell = False
     if pace.ceiling_per_s:
+        fell = now - pace.learned_at < EARLY * pace.return_s
         tried_per_s = pace_per_s(pace, now)
-        fell = tried_per_s < FALLEN * pace.ceiling_per_s
-        per_s = min(per_s, tried_per_s * (FALL if fell else 1.0))
+        most = _answered_per_s(pace, asked_at, now) if fell else tried_per_s
+        per_s = min(per_s, tried_per_s, max(DEEPEST_FALL * tried_per_s, most))
     per_s = max(SLOWEST_PER_S, per_s)
     return replace(
         closed,
         ceiling_per_s=per_s,
-        return_s=_return_s(per_s, pace if not fell else Pace()),
+        return_s=_return_s(per_s, pace if not fell else Pace(), now),
         at_once=max(1.0, _at_once(pace, limit) / 2),
         learned_at=now,
     )
 
 
-def _return_s(per_s: float, before: Pace) -> float:
-    """A limit that is met again where it was is tried half as often each time, until one call in
-    about seventy is refused; one that has moved is tried soon, because it may move back."""
+def _asked_per_s(pace: Pace, now: float) -> float:
+    """Over the last calls, or over the last second where it had more of them."""
+    recent = [s.at for s in pace.starts if s.at > now - RECENT_S]
+    counted = max(RECENT_STARTS, sum(at > now - 1.0 for at in recent))
+    recent = recent[-counted:]
+    return len(recent) / max(1.0, now - recent[0]) if recent else SLOWEST_PER_S
+
+
+def _answered_per_s(pace: Pace, asked_at: float, now: float) -> float:
+    """Since the last refusal, when there was no room left; the call that is refused now started at
+    ``asked_at``. What a service lets through from one refusal to the next is what it allows."""
+    answered = sum(pace.learned_at < s.at < asked_at for s in pace.starts)
+    return answered / max(GRAIN_S, now - pace.learned_at)
+
+
+def _return_s(per_s: float, before: Pace, now: float) -> float:
+    """A limit that is met again where it was, and not soon, is tried half as often each time, until
+    one call in about seventy is refused; one that has moved is tried soon, as it may move back."""
     soonest_s = max(SOONEST_RETURN_S, CALLS_BEFORE_RETURN / per_s)
-    latest_s = min(WINDOW_S, max(soonest_s, CALLS_BEFORE_LATEST_RETURN / per_s))
+    latest_s = max(soonest_s, EASY_RETURN_S, CALLS_BEFORE_LATEST_RETURN / per_s)
     met_again = before.ceiling_per_s and per_s <= MET_AGAIN * before.ceiling_per_s
-    return min(latest_s, max(soonest_s, 2 * before.return_s if met_again else 0.0))
+    longer = 2.0 if now - before.learned_at > before.return_s / 2 else 1.0
+    wanted_s = longer * before.return_s if met_again else 0.0
+    return min(latest_s, WINDOW_S, max(soonest_s, wanted_s))
 
 
 def succeeded(pace: Pace, limit: RateLimit) -> Pace:

@@ -15,9 +15,15 @@ from typing import Any, Final, NoReturn
 from stretto.contexts.core.errors import InvalidLanguage, UnusableAnswer
 from stretto.contexts.core.identifiers import Language
 from stretto.contexts.core.transcript import Segment, Word
-from stretto.contexts.external.model import APIResponse
+from stretto.contexts.external.model import LONGEST_ANSWER_BYTES, MEBIBYTE, APIResponse
 
-LONGEST_BODY_BYTES: Final = 8 * 2**20
+MOST_BYTES_PER_SECOND: Final = 4096
+"""Several times what the times of all words and the tokens of a model take, each on a line."""
+
+MOST_PARTS_PER_SECOND: Final = 60.0
+FEWEST_PARTS_ALLOWED: Final = 1000
+"""Objects and lists of JSON: a megabyte of empty ones takes twenty megabytes of memory."""
+
 MOST_CHARACTERS_PER_SECOND: Final = 60.0
 """Twice the fastest speech of any script; a service that repeats itself exceeds it."""
 
@@ -51,12 +57,12 @@ class APIResponseParser:
         self._expected = expected
 
     def parse(self, response: APIResponse, *, duration_s: float) -> ParsedAnswer:
-        text = _decoded(response)
+        text = _decoded(response, duration_s)
         if self._expected is ResponseFormat.TEXT and not _is_json(response, text):
             if "json" not in _media_type(response) and _looks_like_markup(text):
                 _refuse("a web page instead of a transcript")
             return ParsedAnswer(text=_checked_text(text, duration_s))
-        document = _document(text)
+        document = _document(text, duration_s)
         if "error" in document and not document.get("text"):
             _refuse(f"an error with status {response.status}: {_message_in(document)}")
         said = document.get("text")
@@ -69,10 +75,15 @@ class APIResponseParser:
         )
 
 
+def longest_answer_bytes(duration_s: float) -> int:
+    """So long is no transcript of so much audio: it need not be read to its end."""
+    return min(LONGEST_ANSWER_BYTES, MEBIBYTE + int(MOST_BYTES_PER_SECOND * duration_s))
+
+
 def error_message(response: APIResponse) -> str:
     """What the service says is wrong, in one short line without control characters."""
     try:
-        document = json.loads(response.body[:LONGEST_BODY_BYTES])
+        document = json.loads(response.body[:LONGEST_ANSWER_BYTES])
     except (ValueError, RecursionError):
         document = None
     said = _message_in(document) if isinstance(document, dict) else ""
@@ -88,10 +99,10 @@ def _message_in(document: Mapping[str, Any]) -> str:
     return said if isinstance(said, str) else ""
 
 
-def _decoded(response: APIResponse) -> str:
+def _decoded(response: APIResponse, duration_s: float) -> str:
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
         _refuse("compressed data that was not asked for")
-    if len(response.body) > LONGEST_BODY_BYTES:
+    if len(response.body) > longest_answer_bytes(duration_s):
         _refuse(f"{len(response.body)} bytes, far more than a transcript has")
     try:
         return response.body.decode("utf-8")
@@ -111,9 +122,12 @@ def _looks_like_markup(text: str) -> bool:
     return text.lstrip()[:1] == "<" and text.rstrip()[-1:] == ">"
 
 
-def _document(text: str) -> dict[str, Any]:
+def _document(text: str, duration_s: float) -> dict[str, Any]:
     if _looks_like_markup(text):
         _refuse("a web page instead of a transcript")
+    parts = text.count("{") + text.count("[")
+    if parts > FEWEST_PARTS_ALLOWED + MOST_PARTS_PER_SECOND * duration_s:
+        _refuse(f"{parts} objects and lists for {duration_s:.0f} s of audio")
     try:
         document = json.loads(text, parse_constant=lambda name: _refuse(f"the number {name}"))
     except (ValueError, RecursionError):

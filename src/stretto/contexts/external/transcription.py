@@ -37,6 +37,7 @@ from stretto.contexts.external.parser import (
     ParsedAnswer,
     ResponseFormat,
     error_message,
+    longest_answer_bytes,
 )
 from stretto.contexts.external.ports import Cancellation, SpeechEncoder
 
@@ -113,7 +114,7 @@ class RemoteTranscription:
         # Hands are shaken while the audio is being packed.
         self.gateway.transport.warm_up(self.service.endpoint, timeouts=self.gateway.timeouts)
         pcm = samples.cast("B")
-        duration_s = len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE_HZ
+        duration_s = _seconds_of(pcm)
         parser = APIResponseParser(self.service.answers)
 
         def read(response: APIResponse) -> ParsedAnswer:
@@ -175,6 +176,7 @@ class RemoteTranscription:
             path=self.service.endpoint.path(PATHS[options.task]),
             headers=tuple(headers),
             body=body,
+            longest_answer_bytes=longest_answer_bytes(_seconds_of(pcm)),
         )
         if request.size_bytes > self.service.maximum_bytes:
             raise EngineFailure(
@@ -212,6 +214,10 @@ class RemoteTranscription:
                 segments=segments, language=language, speech_s=speech_s, transcribed_s=speech_s
             )
         return Recognition(language=language, speech_s=speech_s, gaps=_nothing_in(speech))
+
+
+def _seconds_of(pcm: memoryview) -> float:
+    return len(pcm) / BYTES_PER_SAMPLE / SAMPLE_RATE_HZ
 
 
 def _nothing_in(speech: Sequence[Span]) -> tuple[Gap, ...]:

@@ -23,8 +23,11 @@ FEWEST_CALLS: Final = 8
 
 REMEMBERED_CALLS: Final = 100
 UNUSUAL: Final = 0.95
-SHARE: Final = 0.05
-"""Of all calls so many may be made twice, and one besides."""
+CALLS_FOR_A_SECOND: Final = 20
+"""So many calls pay for one that is made twice: never more than one in twenty is."""
+
+MOST_SAVED: Final = 5 * CALLS_FOR_A_SECOND
+"""A service that becomes slow after a good day is not asked for all of that day at once."""
 
 SECONDS_BETWEEN_LOOKS: Final = 0.1
 
@@ -50,7 +53,7 @@ class HedgedEngine:
         self._calm = calm
         self._clock = clock
         self._took_s: deque[float] = deque(maxlen=REMEMBERED_CALLS)
-        self._calls = self._hedges = 0
+        self._saved = self._hedges = 0
         self._lock = Lock()
 
     @property
@@ -108,7 +111,7 @@ class HedgedEngine:
     def _unusual_s(self) -> float | None:
         """How long nineteen of twenty calls take at most; None while there were too few."""
         with self._lock:
-            self._calls += 1
+            self._saved = min(MOST_SAVED, self._saved + 1)
             if len(self._took_s) < FEWEST_CALLS:
                 return None
             ordered = sorted(self._took_s)
@@ -118,8 +121,9 @@ class HedgedEngine:
         if not self._calm():
             return False
         with self._lock:
-            if self._hedges > SHARE * self._calls:
+            if self._saved < CALLS_FOR_A_SECOND:
                 return False
+            self._saved -= CALLS_FOR_A_SECOND
             self._hedges += 1
             return True
 

@@ -16,9 +16,10 @@ from stretto.contexts.external.model import (
     CallFailed,
     Phase,
     Timeouts,
+    announced_bytes,
+    too_long,
 )
 
-LONGEST_ANSWER_BYTES: Final = 16 * 2**20
 SENT_AT_ONCE_BYTES: Final = 2**16
 
 
@@ -58,7 +59,7 @@ class Http1Connection(asyncio.Protocol):
         # Who waits for the answer may have given up before it learns that the upload failed, too.
         upload.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            response = await self._response(upload, timeouts)
+            response = await self._response(upload, timeouts, request.longest_answer_bytes)
             # An answer before the end of the upload leaves the connection in the middle of it.
             whole = upload.done() and self._h11.our_state is h11.DONE
         except h11.ProtocolError as cause:
@@ -109,24 +110,25 @@ class Http1Connection(asyncio.Protocol):
         await self._within(timeouts.stall_s, self._writable, Phase.SENDING)
         self._transport.write(self._h11.send(event) or b"")
 
-    async def _response(self, upload: asyncio.Task[None], timeouts: Timeouts) -> APIResponse:
+    async def _response(
+        self, upload: asyncio.Task[None], timeouts: Timeouts, longest_bytes: int
+    ) -> APIResponse:
         head = await self._event(upload, timeouts)
         while isinstance(head, h11.InformationalResponse):
             head = await self._event(upload, timeouts)
+        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
         body = bytearray()
+        if announced_bytes(headers) > longest_bytes:
+            raise too_long(longest_bytes)
         while not isinstance(event := await self._event(None, timeouts), h11.EndOfMessage):
             if isinstance(event, h11.ConnectionClosed):
                 raise self._broken(Phase.RECEIVING)
             body += event.data
-            if len(body) > LONGEST_ANSWER_BYTES:
-                raise CallFailed(
-                    f"The answer is longer than {LONGEST_ANSWER_BYTES} bytes.",
-                    phase=Phase.RECEIVING,
-                    permanent=True,
-                )
+            if len(body) > longest_bytes:
+                raise too_long(longest_bytes)
         return APIResponse(
             status=head.status_code,
-            headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
+            headers=headers,
             body=bytes(body),
             protocol=self.protocol,
         )

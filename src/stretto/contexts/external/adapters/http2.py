@@ -125,7 +125,7 @@ class Http2Connection(asyncio.Protocol):
             raise CallFailed(
                 "The connection takes no more requests.", phase=Phase.SENDING, unseen=True
             ) from cause
-        stream = Stream(asyncio.get_running_loop().create_future())
+        stream = Stream(asyncio.get_running_loop().create_future(), request.longest_answer_bytes)
         self._streams[number] = stream
         self._flush()
         return number, stream

@@ -7,10 +7,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from stretto.contexts.external.model import APIResponse, CallFailed, Phase, Timeouts
-
-LONGEST_ANSWER_BYTES: Final = 16 * 2**20
-"""The transcript of a chunk has some ten kilobytes; with word times some hundred."""
+from stretto.contexts.external.model import (
+    APIResponse,
+    CallFailed,
+    Phase,
+    Timeouts,
+    announced_bytes,
+    too_long,
+)
 
 FRAME_HEAD_BYTES: Final = 9
 GOAWAY: Final = 7
@@ -53,6 +57,7 @@ class Stream:
     """One request on its way. ``moved_at`` is when anything last happened to it."""
 
     done: asyncio.Future[APIResponse]
+    longest_bytes: int
     phase: Phase = Phase.SENDING
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -68,14 +73,17 @@ class Stream:
         status = self.headers.pop(":status", "")
         self.status = int(status) if status.isdecimal() else 0
         self.moved(Phase.RECEIVING)
+        if announced_bytes(self.headers) > self.longest_bytes:
+            self.fail(too_long(self.longest_bytes))
 
     def received(self, data: bytes) -> None:
         if self.done.done():
             return
         self.moved()
-        self.body += data
-        if len(self.body) > LONGEST_ANSWER_BYTES:
-            self.give_up(f"The answer is longer than {LONGEST_ANSWER_BYTES} bytes.", permanent=True)
+        if len(self.body) + len(data) > self.longest_bytes:
+            self.fail(too_long(self.longest_bytes))
+        else:
+            self.body += data
 
     def ended(self, protocol: str) -> None:
         if not self.done.done():
@@ -88,10 +96,14 @@ class Stream:
                 )
             )
 
-    def give_up(self, why: str, *, unseen: bool = False, permanent: bool = False) -> None:
+    def give_up(self, why: str, *, unseen: bool = False) -> None:
+        self.fail(CallFailed(why, phase=self.phase, unseen=unseen))
+
+    def fail(self, error: CallFailed) -> None:
+        """Nothing of the answer is kept."""
         if not self.done.done():
-            error = CallFailed(why, phase=self.phase, unseen=unseen, permanent=permanent)
             self.done.set_exception(error)
+            self.body.clear()
 
     def abandon(self) -> None:
         """Nobody waits for it any more."""
