@@ -33,6 +33,7 @@ from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
 from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
 from stretto.contexts.queue.adapters.workers import SqlWorkers
 from stretto.contexts.queue.model import EVERY_QUEUE, FileWork, JobPriority, LeaseTerms, WorkerNode
+from stretto.contexts.queue.summons import ENOUGH
 from stretto.settings import Settings
 
 WORKERS: Final = (1, 10, 30, 100, 300, 1000, 3000, 10_000)
@@ -130,8 +131,8 @@ def measured(settings: Settings, redis: RedisServer, jobs: int) -> Costs:
 
             def sweep() -> None:
                 table.expired(200)
-                for priority in JobPriority:
-                    ready.ready(priority, limit=1000)
+                for priority in JobPriority:  # as if all messages were lost: else it reads less
+                    ready.ready(priority, limit=ENOUGH)
 
             look_s = seconds_of(lambda: table.held_by(node.id), jobs)
             beat_s = seconds_of(lambda: workers.beat(node, TERMS.lease), jobs)

@@ -40,7 +40,7 @@ class LedgerWiring(Wiring):
         processing = a_service(engine, cache, transcripts, events)
         service = build_queue(settings, database, publish=events.publish)
         workshop = FileWorkshop(
-            settings, processing, with_engine=lambda _: processing, divides=True
+            settings, processing, with_engine=lambda _: processing, divides=True, patient=True
         )
         source = CalledSource(queues)
         worker = build_worker(

@@ -36,6 +36,11 @@ class CeleryFleet(Fleet):
         works = [FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH) for name in names]
         return [self.queue.submit(work, priority=priority).id for work in works]
 
+    def submit_unheard(self, name: str) -> JobId:
+        """A job whose message is lost, as when whoever fetches it dies before it says so."""
+        silent = build_queue(settings_of(self.place), self.database, publish=EventBus().publish)
+        return silent.submit(FileWork(path=f"/nowhere/{name}.wav", options=ENGLISH)).id
+
     def wait(self, seconds: float = SOON_S, meanwhile: Callable[[], None] = lambda: None) -> None:
         until(self.are_over, seconds=seconds, meanwhile=meanwhile)
 

@@ -93,7 +93,9 @@ def journey(place: str, folder: Path, nth: int = 0) -> None:
         SqlTranscriptStore(database, outbox=OutboxWriter()),
         events,
     )
-    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing, divides=True)
+    workshop = FileWorkshop(
+        settings, processing, with_engine=lambda _: processing, divides=True, patient=True
+    )
     worker = build_worker(settings, database, service, workshop, concurrency=1, stuck=Event().set)
 
     def completed(_: JobCompleted) -> None:

@@ -15,11 +15,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import build_queue
 from stretto.contexts.core.bus import EventBus
-from stretto.contexts.core.events import JobStarted
+from stretto.contexts.core.events import DomainEvent, JobStarted
 from stretto.contexts.core.identifiers import JobId, Language
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.recognition import TranscriptionOptions
@@ -36,6 +37,7 @@ from tests.servers import Database, settings_of
 HOUSE = Path(__file__).parents[2]
 ENGLISH = TranscriptionOptions(language=Language("en"))
 START_S = 30.0
+Happened = TypeVar("Happened", bound=DomainEvent)
 
 __all__ = ["SECONDS", "Fleet", "expected_text", "fleet", "until"]
 
@@ -125,12 +127,16 @@ class Fleet:
             meanwhile=lambda: None,
         )
         started = [
-            heard.event.at.unix_s
+            event
             for job in orphans
-            for heard in self.queue.heard(job.id)
-            if isinstance(heard.event, JobStarted) and heard.event.attempt == job.fence + 1
+            for event in self.heard(job.id, JobStarted)
+            if event.attempt == job.fence + 1
         ]
-        return [at - died for at in started]
+        return [event.at.unix_s - died for event in started]
+
+    def heard(self, job_id: JobId, kind: type[Happened]) -> list[Happened]:
+        """What of this kind happened to a job."""
+        return [one.event for one in self.queue.heard(job_id) if isinstance(one.event, kind)]
 
     def jobs(self) -> dict[JobId, Job]:
         found: dict[JobId, Job] = {}

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from stretto.contexts.core.events import JobStarted
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.adapters.celery_broker import QUEUES
@@ -29,6 +30,10 @@ from tests.conftest import BROKERS, copied
 from tests.rabbitmq import RabbitServer
 
 pytestmark = pytest.mark.timeout(300 * TIMES)
+LOSING_LEASE_S = 6
+"""A sweep every second."""
+
+SLOW_MACHINE_S = 10.0
 Broker = RedisServer | RabbitServer
 
 
@@ -128,6 +133,25 @@ def test_jobs_whose_messages_are_lost_are_called_for_again(
         assert_nothing_was_done_twice(fleet, [*names(4), "talk-9"])
 
 
+def test_each_job_whose_message_is_lost_is_called_for_by_the_next_sweep(
+    home: Path, tmp_path: Path, redis: RedisServer
+) -> None:
+    dice, files = random.Random(SEED), names(100 if TIMES > 1 else 5)
+    with celery_fleet(home, tmp_path, redis.url, count=2, lease_s=LOSING_LEASE_S) as fleet:
+        fleet.start()
+        jobs = []
+        for name in files:
+            jobs.append(fleet.submit_unheard(name))
+            time.sleep(dice.uniform(0.0, 0.5))
+        fleet.wait()
+        assert_nothing_was_done_twice(fleet, files)
+        note(fleet, chunks=sum(fleet.calls().values()), kills=0)
+        started = [event for job in jobs for event in fleet.heard(job, JobStarted)]
+        waits = sorted(event.waited_s for event in started)
+        print(f"begun after {waits[len(waits) // 2]:.1f} s (median), {waits[-1]:.1f} s at most")
+        assert waits[-1] <= LOSING_LEASE_S / 6 + 1.0 + SLOW_MACHINE_S
+
+
 def test_without_a_broker_jobs_are_accepted_and_done_when_it_is_there(
     home: Path, tmp_path: Path, redis: RedisServer
 ) -> None:
@@ -146,16 +170,19 @@ def test_without_a_broker_jobs_are_accepted_and_done_when_it_is_there(
 def test_a_broker_that_dies_in_the_middle_loses_nothing(
     home: Path, tmp_path: Path, broker: Broker
 ) -> None:
-    times = 10 if TIMES > 1 and isinstance(broker, RedisServer) else 1
-    files = names(6 * times)
+    times, each = (10, 20) if TIMES > 1 and isinstance(broker, RedisServer) else (1, 6)
+    files = names(each * times)
     with celery_fleet(home, tmp_path, broker.url, count=2, chunk_s=0.1) as fleet:
         fleet.start()
         waits = []
         for number in range(times):
-            fleet.submit(*files[6 * number : 6 * number + 3])
+            now = files[each * number : each * (number + 1)]
+            fleet.submit(*now[: each // 2])
             fleet.wait_for_calls(len(fleet.calls()) + 1)
+            if number == 5:
+                clear(broker)
             kill(broker)
-            fleet.submit(*files[6 * number + 3 : 6 * number + 6])
+            fleet.submit(*now[each // 2 :])
             broker.start()
             back = time.monotonic()
             fleet.wait(meanwhile=fleet.start)

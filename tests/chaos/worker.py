@@ -166,7 +166,9 @@ def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) 
     if isinstance(engine, LedgerEngine):
         poison(engine, processing, cured=Path(ledger).with_name("cured").exists())
     service = build_queue(settings, database, publish=events.publish, bell=listening_bell(settings))
-    workshop = FileWorkshop(settings, processing, with_engine=lambda _: processing, divides=True)
+    workshop = FileWorkshop(
+        settings, processing, with_engine=lambda _: processing, divides=True, patient=True
+    )
     worker = build_worker(
         settings, database, service, workshop, concurrency=int(concurrency), stuck=Event().set
     )

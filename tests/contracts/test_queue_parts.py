@@ -20,6 +20,7 @@ from tests.unit.queue.jobs import a_submission, in_parts, job_id, until
 PARENT = job_id(1)
 WHOLE = JobProgress(fraction=1.0, done_s=30.0, total_s=30.0, chunks_done=3, chunks_known=3)
 POISON = JobError(kind="EngineFailure", message="The chunk is poisoned.")
+AWAY = JobError(kind="TransientEngineFailure", message="The service is away.", trace="where")
 
 
 @pytest.fixture(params=["twin", "sqlite", "postgresql"])
@@ -97,6 +98,35 @@ def test_a_job_shows_how_far_its_parts_are(queue: Queue) -> None:
         "JobProgressed",
         "JobProgressed",
     ]
+
+
+def test_a_job_says_which_of_its_parts_waits_and_why_and_its_parts_keep_their_order(
+    queue: Queue,
+) -> None:
+    divide(queue)
+    part = take(queue)
+
+    def decide(found: Job, now: Any) -> Any:
+        return transitions.failed(
+            found, now, fence=part.fence, error=AWAY, retryable=True, outage=True, policy=POLICY
+        )
+
+    queue.jobs.change(part.id, decide)
+    waiting = parent(queue)
+    assert waiting.is_waiting
+    assert waiting.error is not None
+    assert waiting.error.message == f"Chunk 0 is to be tried again. {AWAY.message}"
+    assert queue.kinds(PARENT)[-1] == "JobPartRetried"
+    assert [one.work.part.number for one in queue.jobs.parts_of(PARENT) if one.work.part] == [
+        0,
+        1,
+        2,
+    ]
+    queue.clock.advance(60.0)
+    for _ in range(3):
+        finish(queue, take(queue))
+    assert parent(queue).status is JobStatus.QUEUED
+    assert parent(queue).error is None
 
 
 def test_the_last_part_makes_the_job_ready_to_be_put_together_once(queue: Queue) -> None:

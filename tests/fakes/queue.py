@@ -151,7 +151,8 @@ class MemoryQueue:
         return self._jobs.get(job_id)
 
     def parts_of(self, job_id: JobId) -> tuple[Job, ...]:
-        return tuple(sorted((j for j in self._jobs.values() if j.parent == job_id), key=_turn))
+        parts = (job for job in self._jobs.values() if job.parent == job_id)
+        return tuple(sorted(parts, key=family.place_of))
 
     def page(self, wanted: Wanted) -> tuple[Job, ...]:
         def place(job: Job) -> tuple[float, str]:

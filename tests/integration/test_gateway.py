@@ -307,7 +307,7 @@ def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) 
     ill = threading.Event()
     ill.set()
     one = desk(lambda _: refused(503, "down") if ill.is_set() else Reply(), seconds_open=0.5)
-    numbers, turned_away_s = count(), []
+    numbers, turned_away_s, turned_away_at = count(), [], []
     began = time.monotonic()
 
     def keep_asking() -> None:
@@ -319,6 +319,7 @@ def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) 
                 except TransientEngineFailure as failure:
                     if "left alone" in str(failure):
                         turned_away_s.append(time.perf_counter() - at)
+                        turned_away_at.append(time.monotonic())
                     raise
             time.sleep(0.05)
 
@@ -327,7 +328,8 @@ def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) 
     attempts = one.attempts()
     assert attempts.total() <= 1.2 * len(attempts) + 3
     assert max(attempts.values()) <= 3
-    late = [entry for entry in one.server.entries() if entry.at > began + 1.0]
+    open_since = min(turned_away_at)
+    late = [entry for entry in one.server.entries() if entry.at > open_since + 1.0]
     assert late
     assert max(entry.in_flight for entry in late) == 1
     assert len(late) <= 5
@@ -336,6 +338,23 @@ def test_a_service_in_trouble_gets_little_more_than_the_usual_load(desk: Setup) 
     time.sleep(0.5)
     assert one.ask(next(numbers)).segments
     assert one.ask(next(numbers)).segments
+
+
+def test_the_chunks_that_come_with_a_probe_are_done_when_it_is_answered(desk: Setup) -> None:
+    ill = threading.Event()
+    ill.set()
+    one = desk(
+        lambda _: refused(503, "down") if ill.is_set() else Reply(takes_s=0.5), seconds_open=0.2
+    )
+    for number in range(5):
+        with suppress(TransientEngineFailure):
+            one.ask(number)
+    assert one.breaker.open
+    ill.clear()
+    time.sleep(0.3)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(one.ask, range(10, 14)))
+    assert all(answer.segments for answer in answers)
 
 
 def test_connections_that_go_away_again_and_again_cost_no_call(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             processing=processing,
             with_engine=lambda other: replace(processing, engine=build_engine(other, cache)),
             wrote=due.set,
-            divides=use_cache,
+            keeps=use_cache,
         ),
         archive=archive,
         management=caching.management,

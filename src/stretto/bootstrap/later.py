@@ -152,7 +152,8 @@ class LaterCache:
 
 class LaterQueue:
     """A queue in this process that is put together, and whose modules are imported, at its first
-    use. ``with_engine`` makes what transcribes for a job that wants another engine."""
+    use. ``with_engine`` makes what transcribes for a job that wants another engine. One that
+    ``keeps`` the answers for chunks may let a file be done in pieces."""
 
     def __init__(
         self,
@@ -163,10 +164,10 @@ class LaterQueue:
         processing: ProcessingService,
         with_engine: Callable[[Settings], ProcessingService],
         wrote: Callable[[], object],
-        divides: bool = True,
+        keeps: bool = True,
     ) -> None:
         self._settings = settings
-        self._divides = divides
+        self._keeps = keeps
         self._database = database
         self._events = events
         self._processing = processing
@@ -215,7 +216,7 @@ class LaterQueue:
             self._settings,
             self._database,
             service,
-            self._workshop(divides=self._divides, company=lambda: len(service.nodes()) > 1),
+            self._workshop(keeps=self._keeps, company=lambda: len(service.nodes()) > 1),
             source=source,
             concurrency=concurrency,
             queues=queues,
@@ -243,9 +244,10 @@ class LaterQueue:
             end()
 
     def _workshop(
-        self, *, divides: bool = False, company: Callable[[], bool] = lambda: True
+        self, *, keeps: bool = False, company: Callable[[], bool] = lambda: True
     ) -> FileWorkshop:
-        """One that works for this process alone shares its files with nobody."""
+        """One that works for this process alone shares its files with nobody, and does not keep
+        its user waiting for a service that is away."""
         from stretto.bootstrap.text_log import TextLog
         from stretto.bootstrap.workshop import FileWorkshop
 
@@ -254,6 +256,7 @@ class LaterQueue:
             self._processing,
             with_engine=self._with_engine,
             text=TextLog(self._database),
-            divides=divides,
+            divides=keeps,
             company=company,
+            patient=keeps,
         )

@@ -54,6 +54,9 @@ class FileWorkshop:
     in a cache that they have in common, and who have ``company``: for a worker alone it is slower,
     and the text is not there before all of it is. But when a worker died with a file, it is
     divided all the same, so that what killed it is one part.
+
+    A ``patient`` one would rather work on a file again, later, than leave out what a service could
+    not be asked for just now. That is not for those whose user sits and waits.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class FileWorkshop:
         text: TextLog | None = None,
         divides: bool = False,
         company: Callable[[], bool] = lambda: True,
+        patient: bool = False,
     ) -> None:
         self._divides = divides
+        self.patient = patient
         self._company = company
         self.text = text
         self._settings = settings
@@ -80,9 +85,14 @@ class FileWorkshop:
         return self._divides and (job.crashes > 0 or self._company())
 
     def begin(
-        self, job: Job, *, progressed: Callable[[JobProgress], None], complete: Complete
+        self,
+        job: Job,
+        *,
+        progressed: Callable[[JobProgress], None],
+        complete: Complete,
+        last: bool,
     ) -> Task:
-        return _FileTask(self, job, progressed=progressed, complete=complete)
+        return _FileTask(self, job, progressed=progressed, complete=complete, last=last)
 
     @property
     def parts_at_once(self) -> int:
@@ -128,8 +138,10 @@ class _FileTask:
         *,
         progressed: Callable[[JobProgress], None],
         complete: Complete,
+        last: bool,
     ) -> None:
         self._workshop = workshop
+        self._patient = workshop.patient and not last
         self._job = job
         self._path = Path(job.work.path)
         self._progressed = progressed
@@ -197,6 +209,7 @@ class _FileTask:
             heard=self._text.heard if self._text else None,
             keeping=self._keep,
             shared=shared,
+            patient=self._patient,
         )
         if not self._kept:  # it was known, and so is its text
             self._complete(transcript.id, lambda: None)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stretto.contexts.external.breaker import CircuitBreaker
+from stretto.contexts.external.breaker import Admission, CircuitBreaker
 from stretto.contexts.external.retrying import (
     LONGEST_CLOSED_S,
     RetryBudget,
@@ -95,23 +97,27 @@ def test_retries_stay_within_a_fifth_of_the_first_tries_and_three(fails: list[bo
         assert retries <= 0.2 * first + 3
 
 
+def admits(breaker: CircuitBreaker) -> bool:
+    return breaker.admission() is Admission.ADMITTED
+
+
 def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through() -> None:
     clock = FakeClock()
     breaker = CircuitBreaker(clock=lambda: clock().unix_s)
     for _ in range(5):
-        assert breaker.admits()
+        assert admits(breaker)
         breaker.failed()
-    assert not breaker.admits()
+    assert not admits(breaker)
     clock.advance(5.0)
-    assert breaker.admits()
-    assert [breaker.admits() for _ in range(20)] == [False] * 20
+    assert admits(breaker)
+    assert [admits(breaker) for _ in range(20)] == [False] * 20
     breaker.failed()
     clock.advance(4.9)
-    assert not breaker.admits()
+    assert not admits(breaker)
     clock.advance(0.2)
-    assert breaker.admits()
+    assert admits(breaker)
     breaker.succeeded()
-    assert all(breaker.admits() for _ in range(20))
+    assert all(admits(breaker) for _ in range(20))
 
 
 def test_calls_that_fail_together_are_one_failure() -> None:
@@ -121,7 +127,7 @@ def test_calls_that_fail_together_are_one_failure() -> None:
         began = clock.unix_s
         clock.advance(1.0)
         for _ in range(8):
-            assert breaker.admits()
+            assert admits(breaker)
             breaker.failed(began=began)
         clock.advance(0.1)
     assert not breaker.open
@@ -135,7 +141,7 @@ def test_a_success_in_between_keeps_the_breaker_closed() -> None:
         breaker.failed()
         breaker.failed()
         breaker.succeeded()
-    assert breaker.admits()
+    assert admits(breaker)
 
 
 def test_a_probe_that_is_given_up_makes_room_for_the_next() -> None:
@@ -143,6 +149,29 @@ def test_a_probe_that_is_given_up_makes_room_for_the_next() -> None:
     breaker = CircuitBreaker(clock=lambda: clock().unix_s, failures=1)
     breaker.failed()
     clock.advance(5.0)
-    assert breaker.admits()
+    assert admits(breaker)
     breaker.abandoned()
-    assert breaker.admits()
+    assert admits(breaker)
+
+
+@pytest.mark.parametrize(
+    ("end", "then"),
+    [
+        (CircuitBreaker.succeeded, Admission.ADMITTED),
+        (CircuitBreaker.failed, Admission.TURNED_AWAY),
+    ],
+    ids=["well again", "still in trouble"],
+)
+def test_whoever_comes_while_a_probe_is_on_its_way_waits_for_what_it_says(
+    end: Callable[[CircuitBreaker], None], then: Admission
+) -> None:
+    now_s = 0.0
+    breaker = CircuitBreaker(clock=lambda: now_s, failures=1)
+    breaker.failed()
+    now_s = 6.0
+    assert admits(breaker)
+    assert breaker.admission() is Admission.PROBED_FOR
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(breaker.admission, wait_s=60.0) for _ in range(3)]
+        end(breaker)
+        assert [one.result() for one in asked] == [then] * 3

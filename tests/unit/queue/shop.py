@@ -43,6 +43,7 @@ class ScriptedWorkshop:
         *,
         progressed: Callable[[JobProgress], None],
         complete: Callable[[TranscriptId, Callable[[], None]], None],
+        last: bool,
     ) -> ScriptedTask:
         self.begun[job.id] += 1
         return ScriptedTask(self, job, progressed, complete)

@@ -9,7 +9,7 @@ import pytest
 from stretto.contexts.core.errors import BrokerUnavailable, StorageUnavailable
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.queue.model import EVERY_QUEUE, JobPriority
-from stretto.contexts.queue.summons import MOST_AT_ONCE, QUIET_S, Caller, Summons
+from stretto.contexts.queue.summons import ENOUGH, QUIET_S, Caller, Summons
 from tests.fakes.messages import MemoryMessages
 from tests.unit.queue.jobs import a_job
 
@@ -89,24 +89,48 @@ def test_what_was_lost_is_called_for_again_and_nothing_else(
     messages.send(jobs[0], JobPriority.LOW)
     messages.send(jobs[1], JobPriority.LOW)
     ready = Ready({JobPriority.LOW: jobs})
-    assert summons.call_again(ready, EVERY_QUEUE) == 3
-    assert summons.call_again(ready, EVERY_QUEUE) == 0
+    assert summons.call_again(ready, EVERY_QUEUE).sent == 3
+    assert summons.call_again(ready, EVERY_QUEUE).sent == 0
 
 
 def test_however_often_somebody_sweeps_there_are_not_more_messages_than_jobs(
     summons: Summons, messages: MemoryMessages
 ) -> None:
-    ready = Ready({JobPriority.LOW: ids(3 * MOST_AT_ONCE)})
+    ready = Ready({JobPriority.LOW: ids(7), JobPriority.HIGH: ids(3 * ENOUGH)})
     for _ in range(10):
         summons.call_again(ready, EVERY_QUEUE)
-    assert messages.count(JobPriority.LOW) == MOST_AT_ONCE
+    assert messages.count(JobPriority.LOW) == 7
+    assert messages.count(JobPriority.HIGH) == ENOUGH
+
+
+def test_where_enough_messages_wait_the_database_is_not_asked(
+    summons: Summons, messages: MemoryMessages
+) -> None:
+    ready = Ready({JobPriority.LOW: ids(3 * ENOUGH)})
+    summons.call_again(ready, [JobPriority.LOW])
+    ready.away = True
+    called = summons.call_again(ready, [JobPriority.LOW])
+    assert (called.sent, called.waiting) == (0, ENOUGH)
+
+
+def test_all_jobs_are_called_for_in_the_end_though_not_at_once(
+    summons: Summons, messages: MemoryMessages
+) -> None:
+    jobs = ids(5 * ENOUGH // 2)
+    ready, fetched = Ready({JobPriority.LOW: list(jobs)}), []
+    for _ in range(3):
+        summons.call_again(ready, EVERY_QUEUE)
+        while messages.queues[JobPriority.LOW]:
+            fetched.append(messages.queues[JobPriority.LOW].popleft())
+            ready[JobPriority.LOW].pop(0)
+    assert len(fetched) == len(jobs)
 
 
 def test_only_the_queues_of_this_machine_are_looked_after(
     summons: Summons, messages: MemoryMessages
 ) -> None:
     ready = Ready({JobPriority.LOW: ids(1), JobPriority.HIGH: ids(1)})
-    assert summons.call_again(ready, (JobPriority.HIGH,)) == 1
+    assert summons.call_again(ready, (JobPriority.HIGH,)).sent == 1
     assert messages.count(JobPriority.LOW) == 0
 
 

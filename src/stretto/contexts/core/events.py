@@ -215,6 +215,17 @@ class JobDivided(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobPartRetried(DomainEvent):
+    """Of its parts, that with the chunk ``part`` (from 0) went wrong for the time being, and is
+    tried again in ``delay_s`` seconds; the others go on."""
+
+    job_id: JobId
+    part: int
+    delay_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobPartCompleted(DomainEvent):
     """A part of ``parent_id`` is done, number ``part`` of its chunks from 0."""
 

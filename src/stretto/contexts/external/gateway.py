@@ -16,7 +16,7 @@ from stretto.contexts.core.errors import (
     TransientEngineFailure,
     UnusableAnswer,
 )
-from stretto.contexts.external.breaker import CircuitBreaker
+from stretto.contexts.external.breaker import Admission, CircuitBreaker
 from stretto.contexts.external.model import (
     APIRequest,
     APIResponse,
@@ -45,6 +45,8 @@ MOST_UNSEEN: Final = 3
 work was done, none is repeated."""
 
 LONGEST_UNSEEN_DELAY_S: Final = 0.05
+SLICE_S: Final = 0.1
+"""So soon somebody who waits for a probe sees that nobody wants the answer any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Gateway:
         self.budget.tried_first()
         attempt, unseen = 1, 0
         while True:
-            self._check_breaker()
+            self._check_breaker(until, cancel)
             result = self._attempt(request, read, audio_s, until, cancel, tenant)
             if not isinstance(result, _Trouble):
                 return result
@@ -116,8 +118,15 @@ class Gateway:
             if cancel.wait(delay_s):
                 raise Cancelled
 
-    def _check_breaker(self) -> None:
-        if not self.breaker.admits():
+    def _check_breaker(self, until: float, cancel: Cancellation) -> None:
+        """The chunks of a file are asked for side by side: one probes, and the others are not lost
+        while the service is about to answer it."""
+        asked = self.breaker.admission(wait_s=SLICE_S)
+        while asked is Admission.PROBED_FOR and self.clock() < until:
+            if cancel.cancelled:
+                raise Cancelled
+            asked = self.breaker.admission(wait_s=SLICE_S)
+        if asked is not Admission.ADMITTED:
             self.observer.called("not_made", 0.0)
             raise TransientEngineFailure(
                 f"{self.name} is in trouble and is left alone for some seconds. "

@@ -60,7 +60,8 @@ METRICS: Final[tuple[MetricDefinition, ...]] = (
             outcome=("computed", "known")),
     _metric("processing.chunks_in_flight", _G, "chunks", "Chunks that are worked on just now."),
     _metric("processing.retries", _C, "tries", "Chunks that were tried again."),
-    _metric("processing.gaps", _C, "chunks", "Chunks that became a gap in the coverage."),
+    _metric("processing.gaps", _C, "chunks",
+            "Chunks that an engine gave up on: a gap, or tried again with the job."),
     # -- caching
     _metric("cache.lookups", _C, "lookups", "Where answers were found; miss is nowhere.",
             level=(*LEVELS, "miss")),

@@ -34,10 +34,12 @@ LONGEST_DELAY_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkOutcome:
-    """What became of a chunk; ``recognition`` has a gap for everything that failed."""
+    """What became of a chunk; ``recognition`` has a gap for everything that failed, ``failure``
+    says why nothing came of the whole chunk."""
 
     recognition: Recognition
     from_cache: bool
+    failure: EngineFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +112,8 @@ class ChunkProcessor:
         except EngineFailure as failure:
             if self.whole:
                 raise
-            return ChunkOutcome(recognition=self._failed(listened, failure), from_cache=False)
+            recognition = self._failed(listened, failure)
+            return ChunkOutcome(recognition=recognition, from_cache=False, failure=failure)
         if not computed_here:
             recognition = replace(recognition, recalled_s=chunk.duration_s)
         return ChunkOutcome(recognition=recognition, from_cache=not computed_here)

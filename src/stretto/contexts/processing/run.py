@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import Final
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
-from stretto.contexts.core.errors import Cancelled
+from stretto.contexts.core.errors import Cancelled, EngineFailure, TransientEngineFailure
 from stretto.contexts.core.events import (
     ChunkProgressed,
     ChunkSizeChosen,
@@ -55,9 +55,12 @@ class Run:
         progressed: Progressed | None,
         heard: Heard | None,
         shared: SharedOut | None = None,
+        *,
+        patient: bool = False,
     ) -> None:
         self._means = means
         self._shared = shared
+        self._patient = patient
         self._file = file
         self._options = options
         self._cancel = cancel
@@ -71,6 +74,7 @@ class Run:
         self._hits = self._misses = 0
         self._recalled_s = 0.0
         self._stood_in: dict[int, str] = {}
+        self._put_off: list[EngineFailure] = []
 
     def transcribe(self) -> Transcript:
         means, now = self._means, self._started
@@ -96,6 +100,7 @@ class Run:
             decoded = means.reader.open(self._file)
             self._process(cut(decoded, ChunkPlanner(size)), decoded, strategy)
             self._cancel.raise_if_cancelled()
+            self._raise_if_put_off()
             return self._transcript(self._merger.merge(), decoded.outcome())
         except (Cancelled, KeyboardInterrupt):
             self._publish(FileProcessingCancelled(at=means.clock(), transcript_id=self._id))
@@ -145,6 +150,8 @@ class Run:
         """On the thread that worked on the chunk: the calling one may be deep in the next."""
         try:
             outcome = processor.process(chunk)
+            if self._may_come_later(outcome):
+                return outcome  # and no text that follows is handed on
             with self._handing_on:
                 self._merger.add(chunk.planned, outcome.recognition)
                 if self._heard and (segments := self._merger.hand_on()):
@@ -174,7 +181,24 @@ class Run:
             )
         )
 
+    def _may_come_later(self, outcome: ChunkOutcome) -> bool:
+        failure = outcome.failure
+        return self._patient and failure is not None and failure.retryable
+
+    def _raise_if_put_off(self) -> None:
+        """Everything else is done by now, and its answers are in the cache."""
+        if not self._put_off:
+            return
+        few, all_of_them = len(self._put_off), len(self._put_off) + self._hits + self._misses
+        wait = "waits" if few == 1 else "wait"
+        raise TransientEngineFailure(
+            f"{few} of {all_of_them} chunks {wait} to be tried again. {self._put_off[0].message}"
+        ) from self._put_off[0]
+
     def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
+        if outcome.failure is not None and self._may_come_later(outcome):
+            self._put_off.append(outcome.failure)
+            return
         self._tracker.finished(chunk.id, chunk.duration_s)
         self._recalled_s += outcome.recognition.recalled_s
         if outcome.recognition.answered_by:

@@ -48,6 +48,7 @@ class ProcessingService(Equipment):
         heard: Heard | None = None,
         keeping: Keeping | None = None,
         shared: SharedOut | None = None,
+        patient: bool = False,
     ) -> Transcript:
         """Transcribe ``path``, or return what was kept for the same file, engine and options.
 
@@ -57,6 +58,8 @@ class ProcessingService(Equipment):
         raising. A file that was ``shared`` out is cut in the same way, and what was given up is
         not tried again. Raises UnusableMedia, Unavailable, Cancelled, and TranscriptNotKept with
         the transcript in it; an engine's failure on a chunk makes the transcript partial instead.
+        Whoever is ``patient`` and comes again gets no partial one for a failure that may pass, but
+        TransientEngineFailure, when all other chunks are done.
         """
         preparing = self._prepared() if again or _is_large(path) else None
         content = self.reader.identify(path)
@@ -73,7 +76,16 @@ class ProcessingService(Equipment):
 
         if shared is not None and shared.file != content.file_hash:
             shared = None  # it was changed since, and nothing that was done is of use
-        run = Run(self, file, options, cancel or CancelToken(), progressed, heard, shared)
+        run = Run(
+            self,
+            file,
+            options,
+            cancel or CancelToken(),
+            progressed,
+            heard,
+            shared,
+            patient=patient,
+        )
         transcript = run.transcribe()
 
         def keep() -> None:

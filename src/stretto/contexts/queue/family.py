@@ -8,12 +8,20 @@ from dataclasses import replace
 from typing import Final
 
 from stretto.contexts.core.errors import JobNotInState
-from stretto.contexts.core.events import JobDivided, JobProgressed, JobQueued
+from stretto.contexts.core.events import JobDivided, JobPartRetried, JobProgressed, JobQueued
 from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue import transitions
 from stretto.contexts.queue.division import ALMOST, MissingPart, Part
-from stretto.contexts.queue.model import Change, Divided, FileWork, Job, JobProgress, Moment
+from stretto.contexts.queue.model import (
+    Change,
+    Divided,
+    FileWork,
+    Job,
+    JobError,
+    JobProgress,
+    Moment,
+)
 
 SPACING_S: Final = 0.001
 """Between the moments from which parts are ready, so that they are claimed in their order."""
@@ -49,8 +57,10 @@ def parent_after(parent: Job, before: Job, part: Job, now: Moment) -> Change | N
 
     Raises JobNotInState when a part is tried again and its parent cannot wait for it.
     """
-    if before.is_over == part.is_over or part.work.part is None:
+    if part.work.part is None:
         return None
+    if before.is_over == part.is_over:
+        return _told_why(parent, before, part, part.work.part, now)
     if part.is_over:
         return _one_less(parent, part, part.work.part, now)
     return _one_more(parent, part.work.part, now)
@@ -65,9 +75,33 @@ def parts_after(before: Job, parent: Job, parts: Iterable[Job], now: Moment) -> 
     )
 
 
+def place_of(part: Job) -> int:
+    """In the file: the number of its chunk."""
+    return part.work.part.number if part.work.part else 0
+
+
 def loses_parts(before: Job, after: Job) -> bool:
     """Whether the job begins anew, so that the parts it had are nothing to anybody."""
     return before.division is not None and after.division is None
+
+
+def _told_why(parent: Job, before: Job, part: Job, place: Part, now: Moment) -> Change | None:
+    """Whoever looks at the parent sees why it takes longer."""
+    failed = (part.errors, part.crashes) != (before.errors, before.crashes)
+    if part.status is not JobStatus.QUEUED or not failed or not parent.is_waiting:
+        return None
+    error = part.error or JobError(kind="", message="")
+    said = replace(
+        error, message=f"Chunk {place.number} is to be tried again. {error.message}", trace=""
+    )
+    event = JobPartRetried(
+        at=now.at,
+        job_id=parent.id,
+        part=place.number,
+        delay_s=max(0.0, part.run_at.unix_s - now.at.unix_s),
+        reason=error.message,
+    )
+    return Change(replace(parent, error=said, updated_at=now.at), (event,))
 
 
 def _one_less(parent: Job, part: Job, place: Part, now: Moment) -> Change | None:
@@ -89,7 +123,7 @@ def _one_less(parent: Job, part: Job, place: Part, now: Moment) -> Change | None
     events = (_told(changed, now),) if done else ()
     if division.open:
         return Change(changed, events)
-    return Change(transitions.moved(changed, JobStatus.QUEUED, now), events)
+    return Change(transitions.moved(changed, JobStatus.QUEUED, now, error=None), events)
 
 
 def _one_more(parent: Job, place: Part, now: Moment) -> Change:

@@ -38,10 +38,16 @@ class RetryPolicy:
     def death_by_crash(self, crashes: int) -> DeathCause | None:
         return DeathCause.CRASHES if crashes >= self.config.most_crashes else None
 
-    def delay_s(self, errors: int) -> float:
+    def delay_s(self, errors: int, *, outage: bool = False) -> float:
         """Anything from nothing to ``min(cap_s, base_s * 2 ** errors)``: those that failed
-        together do not come back together (full jitter; Brooker, AWS 2015)."""
-        return self.dice() * min(self.config.cap_s, self.config.base_s * 2.0**errors)
+        together do not come back together (full jitter; Brooker, AWS 2015).
+
+        In an ``outage`` half of that is waited in any case (his equal jitter), or all tries of a
+        job might be over within seconds. With the defaults the four waits are 30 s at least.
+        """
+        bound_s = min(self.config.cap_s, self.config.base_s * 2.0**errors)
+        least_s = bound_s / 2 if outage else 0.0
+        return least_s + self.dice() * (bound_s - least_s)
 
     def crash_counted(
         self, crashes: int, since: Timestamp | None, *, now: Timestamp

@@ -192,7 +192,11 @@ class Workshop(Protocol):
         *,
         progressed: Callable[[JobProgress], None],
         complete: Callable[[TranscriptId | None, Callable[[], None]], None],
+        last: bool,
     ) -> Task:
-        """``complete`` is called once with the transcript and what keeps it, which is then done in
+        """On the ``last`` try what cannot be had is left out, where that is possible; before, it is
+        better to raise and to be called again.
+
+        ``complete`` is called once with the transcript and what keeps it, which is then done in
         one transaction with the end of the job; it raises ClaimLost when somebody else has it.
         A part has no transcript of its own."""

@@ -15,12 +15,29 @@ class RetryHandler:
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
+    def is_last(self, job: Job) -> bool:
+        """Whether a job that fails once more is given up."""
+        return self.policy.death_by_error(job.errors + 1, retryable=True) is not None
+
     def after_error(
-        self, job: Job, now: Moment, *, fence: int, error: JobError, retryable: bool
+        self,
+        job: Job,
+        now: Moment,
+        *,
+        fence: int,
+        error: JobError,
+        retryable: bool,
+        outage: bool = False,
     ) -> Change | None:
-        """Its worker says what went wrong."""
+        """Its worker says what went wrong; an ``outage`` is trouble of a service elsewhere."""
         return transitions.failed(
-            job, now, fence=fence, error=error, retryable=retryable, policy=self.policy
+            job,
+            now,
+            fence=fence,
+            error=error,
+            retryable=retryable,
+            outage=outage,
+            policy=self.policy,
         )
 
     def after_silence(self, job: Job, now: Moment) -> Change | None:

@@ -15,6 +15,7 @@ from stretto.contexts.core.errors import (
     Cancelled,
     ClaimLost,
     StrettoError,
+    TransientEngineFailure,
     Unavailable,
     UnknownJob,
 )
@@ -52,7 +53,12 @@ class RunningJob:
         self._dispatcher = dispatcher
         self._retries = retries
         self._progress = self._told = job.progress
-        self._task = workshop.begin(job, progressed=self._progressed, complete=self._complete)
+        self._task = workshop.begin(
+            job,
+            progressed=self._progressed,
+            complete=self._complete,
+            last=retries.is_last(job),
+        )
 
     @property
     def progress(self) -> JobProgress:
@@ -139,6 +145,7 @@ class RunningJob:
             fence=fence,
             error=described(error),
             retryable=isinstance(error, StrettoError) and error.retryable,
+            outage=isinstance(error, TransientEngineFailure),
         )
 
 

@@ -18,11 +18,22 @@ from stretto.contexts.queue.ports import Messages, ReadyJobs
 QUIET_S: Final = 5.0
 """So long nobody who submits waits again for a broker that did not answer."""
 
-MOST_AT_ONCE: Final = 1000
+ENOUGH: Final = 100
+"""So many messages keep a machine busy until it looks again, five seconds later: it would have to
+end twenty jobs a second to run out of them. Where as many wait, the database is not asked."""
+
 SILENT_S: Final = 30.0
 """So long messages may wait while nobody here works, before something is wrong with the ears."""
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """How many messages were sent, and how many wait that no worker has fetched."""
+
+    sent: int
+    waiting: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,21 +58,18 @@ class Summons:
         except Exception:  # a bug; it is committed all the same
             logger.exception("The job %s is accepted; nobody was called yet.", job.id)
 
-    def call_again(self, ready: ReadyJobs, queues: Iterable[JobPriority]) -> int:
-        """Where fewer messages wait than jobs are ready, as many as are missing. Returns how many
-        that were. Raises BrokerUnavailable and StorageUnavailable."""
-        sent = 0
+    def call_again(self, ready: ReadyJobs, queues: Iterable[JobPriority]) -> Called:
+        """Where fewer messages wait than jobs are ready, and fewer than ``ENOUGH``, as many as are
+        missing. Raises BrokerUnavailable and StorageUnavailable."""
+        sent = waiting = 0
         for queue in queues:
-            jobs = ready.ready(queue, limit=MOST_AT_ONCE)
-            missing = len(jobs) - self.messages.count(queue) if jobs else 0
-            for job_id in jobs[: max(0, missing)]:
+            here = self.messages.count(queue)
+            waiting += here
+            jobs = ready.ready(queue, limit=ENOUGH) if here < ENOUGH else ()
+            for job_id in jobs[: max(0, len(jobs) - here)]:
                 self.messages.send(job_id, queue)
                 sent += 1
-        return sent
-
-    def are_waiting(self, queues: Iterable[JobPriority]) -> bool:
-        """Whether there are messages that no worker has fetched. Raises BrokerUnavailable."""
-        return any(self.messages.count(queue) for queue in queues)
+        return Called(sent=sent, waiting=waiting + sent)
 
     def close(self) -> None:
         self.messages.close()
@@ -94,14 +102,14 @@ class Caller:
     def look(self) -> None:
         """One turn. Raises BrokerUnavailable and StorageUnavailable."""
         try:
-            sent = self.summons.call_again(self.ready, self.queues)
-            waiting = self.summons.are_waiting(self.queues)
+            called = self.summons.call_again(self.ready, self.queues)
         except StrettoError:
             self._deaf_since = None
             raise
-        if sent:
-            logger.info("Workers were called again for %d jobs.", sent)
-        self._deaf_since = (self._deaf_since or self.clock()) if waiting and self.idle() else None
+        if called.sent:
+            logger.info("Workers were called again for %d jobs.", called.sent)
+        deaf = called.waiting and self.idle()
+        self._deaf_since = (self._deaf_since or self.clock()) if deaf else None
         if self._deaf_since is not None and self.clock() - self._deaf_since >= self.silent_s:
             logger.error("Messages wait, and none has come here for %.0f s.", self.silent_s)
             self.stuck()

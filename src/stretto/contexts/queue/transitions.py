@@ -110,7 +110,14 @@ def completed(
 
 
 def failed(
-    job: Job, now: Moment, *, fence: int, error: JobError, retryable: bool, policy: RetryPolicy
+    job: Job,
+    now: Moment,
+    *,
+    fence: int,
+    error: JobError,
+    retryable: bool,
+    policy: RetryPolicy,
+    outage: bool = False,
 ) -> Change | None:
     """Tried again later, or given up."""
     if not is_held(job, fence):
@@ -124,7 +131,7 @@ def failed(
         dead = moved(counted, JobStatus.FAILED, now, cause=cause)
         event = JobFailed(at=now.at, job_id=job.id, reason=error.message, cause=cause.value)
         return Change(dead, (event,))
-    delay_s = policy.delay_s(errors)
+    delay_s = policy.delay_s(errors, outage=outage)
     return _again(counted, now, delay_s=delay_s, reason=error.message, attempt=errors)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def show_job(queue: QueueService, job_id: str, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(as_document(job)))
         return
-    for name, value in _described(job):
+    for name, value in (*_described(job), *_waiting(job, queue)):
         print(f"{name + ':':<12} {value}")
 
 
@@ -192,6 +193,14 @@ def _described(job: Job) -> Iterable[tuple[str, str]]:
         yield "error", printable(job.error.message)
     if job.cause:
         yield "given up", job.cause.value
+
+
+def _waiting(job: Job, queue: QueueService) -> Iterable[tuple[str, str]]:
+    """What is to be tried again, and when."""
+    for part in queue.listed.parts_of(job.id) if job.is_waiting else (job,):
+        if part.status is JobStatus.QUEUED and part.error and part.run_at.unix_s > time.time():
+            chunk = f"chunk {part.work.part.number} " if part.work.part and part is not job else ""
+            yield "waits", f"{chunk}until {moment(part.run_at.unix_s)}, then it is tried again"
 
 
 def _checked(queue: QueueService, ids: Sequence[str]) -> list[JobId]:

@@ -18,7 +18,7 @@ from stretto.contexts.core.errors import (
     MediaNotFound,
     UnusableMedia,
 )
-from stretto.contexts.core.events import JobProgressed, JobStarted
+from stretto.contexts.core.events import JobPartRetried, JobProgressed, JobRetried, JobStarted
 from stretto.contexts.core.transcript import TranscriptStatus
 from stretto.contexts.processing.model import ProcessingProgress
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
@@ -139,10 +139,15 @@ def _found(file: str) -> Path:
 
 
 def _wait(queue: QueueService, job: Job, shown: Display, status_of: StatusOf) -> ExitCode:
+    begun = False
     for heard in queue.follow(job.id):
         event = heard.event
-        if isinstance(event, JobStarted):
+        if isinstance(event, JobStarted) and not begun:
+            begun = True
             shown.begin(job.file)
+        elif isinstance(event, JobRetried | JobPartRetried):
+            chunk = f"chunk {event.part}: " if isinstance(event, JobPartRetried) else ""
+            shown.say(f"{job.file}: {chunk}{event.reason} Tried again in {event.delay_s:.0f} s.")
         elif isinstance(event, JobProgressed):
             shown.update(
                 ProcessingProgress(

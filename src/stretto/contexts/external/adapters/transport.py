@@ -78,20 +78,7 @@ class ConnectionPoolManager:
         until: float,
         cancel: Cancellation,
     ) -> APIResponse:
-        work = self._started(self._send(request, timeouts))
-        while True:
-            left_s = until - time.monotonic()
-            try:
-                return work.result(timeout=max(0.0, min(left_s, SECONDS_BETWEEN_LOOKS)))
-            except concurrent.futures.TimeoutError:
-                if work.done():  # it is the error of the work itself
-                    raise
-            if cancel.cancelled:
-                work.cancel()
-                raise Cancelled
-            if left_s <= 0:
-                work.cancel()
-                raise CallFailed("The time for this piece is over.", phase=Phase.WAITING)
+        return answer_of(self._started(self._send(request, timeouts)), until=until, cancel=cancel)
 
     def warm_up(self, endpoint: APIEndpoint, *, timeouts: Timeouts) -> None:
         place = (endpoint.host, endpoint.port)
@@ -163,3 +150,22 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
     finally:
         loop.close()
+
+
+def answer_of(
+    work: concurrent.futures.Future[APIResponse], *, until: float, cancel: Cancellation
+) -> APIResponse:
+    """What becomes of a request that is on its way. Raises CallFailed and Cancelled."""
+    while True:
+        left_s = until - time.monotonic()
+        try:
+            return work.result(timeout=max(0.0, min(left_s, SECONDS_BETWEEN_LOOKS)))
+        except concurrent.futures.TimeoutError:
+            if work.done():  # a moment after we had stopped waiting, or it is its own error
+                return work.result()
+        if cancel.cancelled:
+            work.cancel()
+            raise Cancelled
+        if left_s <= 0:
+            work.cancel()
+            raise CallFailed("The time for this piece is over.", phase=Phase.WAITING)

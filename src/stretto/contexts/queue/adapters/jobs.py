@@ -11,6 +11,7 @@ from stretto.contexts.queue.adapters.connections import Clock, Database, Outbox
 from stretto.contexts.queue.adapters.rows import job_of
 from stretto.contexts.queue.adapters.steps import Adding, Changing, Claiming, Doing, JobSteps
 from stretto.contexts.queue.adapters.transaction import JobTransaction, heads
+from stretto.contexts.queue.family import place_of
 from stretto.contexts.queue.model import (
     SUSPICIOUS_CRASHES,
     Change,
@@ -90,7 +91,7 @@ class SqlJobs:
     def parts_of(self, job_id: JobId) -> tuple[Job, ...]:
         with self._database.read() as connection:
             rows = connection.execute(sql.PARTS, {"id": str(job_id)}).fetchall()
-        return tuple(sorted(map(job_of, rows), key=lambda part: part.run_at.unix_s))
+        return tuple(sorted(map(job_of, rows), key=place_of))
 
     def page(self, wanted: Wanted) -> tuple[Job, ...]:
         after = wanted.after
