@@ -16,7 +16,7 @@ import tempfile
 import time
 import timeit
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -32,9 +32,10 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.adapters.pages import FilePage
 from stretto.contexts.monitoring.adapters.sql_store import SqlFrames
 from stretto.contexts.monitoring.collector import MetricsCollector
+from stretto.contexts.monitoring.dashboards import DashboardGenerator
 from stretto.contexts.monitoring.definitions import METRICS
 from stretto.contexts.monitoring.feeding import EventFeed
-from stretto.contexts.monitoring.frames import STEPS, Frame
+from stretto.contexts.monitoring.frames import STEP_S, STEPS, Frame
 from stretto.contexts.monitoring.model import MetricKind
 from stretto.contexts.monitoring.reading import Reading
 from stretto.contexts.monitoring.service import MonitoringService
@@ -173,12 +174,17 @@ def dashboard(sizes: Sizes, home: Path) -> Iterator[Figure]:
         service = build_service(settings, database)
         looks = [look(service, span_s) for _ in range(1 + sizes.looks)]
         yield Figure(
+            what=f"data of the charts, {name}: the first look",
+            value=1000 * first,
+            unit="ms",
+            wanted=50.0,
+        )
+        yield Figure(
             what=f"data of the charts, {name}",
             value=1000 * statistics.median(looks[1:]),
             unit="ms",
             wanted=50.0,
             more={
-                "the first look": f"{1000 * first:.0f} ms",
                 "points": len(
                     service.dashboard(span_s)["rows"][0]["charts"][0]["lines"][0]["values"]
                 ),
@@ -191,12 +197,15 @@ def dashboard(sizes: Sizes, home: Path) -> Iterator[Figure]:
 def fill(frames: SqlFrames, *, share: float) -> int:
     """As it is after 400 days; how many frames that are."""
     now, dice = time.time(), random.Random(2)
-    readings = [a_full_reading(dice) for _ in range(20)]
+    start, draw = Timestamp(now), DashboardGenerator().drawn
+    drawn = [
+        draw(Frame(step_s=STEP_S, start=start, reading=a_full_reading(dice))) for _ in range(20)
+    ]
     for step_s, kept_s in STEPS.items():
         count = round(share * kept_s / step_s)
         starts = (Timestamp((now // step_s - back) * step_s) for back in range(1, count + 1))
         made = (
-            Frame(step_s=step_s, start=start, reading=readings[n % len(readings)])
+            replace(drawn[n % len(drawn)], step_s=step_s, start=start)
             for n, start in enumerate(starts)
         )
         while batch := list(islice(made, 500)):

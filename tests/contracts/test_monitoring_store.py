@@ -14,7 +14,7 @@ from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.monitoring.adapters.sql_store import SqlAlertStates, SqlFrames, SqlReports
 from stretto.contexts.monitoring.alerts import AlertState, AlertStatus
-from stretto.contexts.monitoring.frames import Kept, ProcessState, Tick
+from stretto.contexts.monitoring.frames import Drawn, Kept, ProcessState, Tick
 from stretto.contexts.monitoring.keeping import made
 from stretto.contexts.monitoring.notices import Changed
 from stretto.contexts.monitoring.ports import AlertStates, Frames, Reports
@@ -145,6 +145,7 @@ def test_frames_come_back_in_order_and_by_their_step(store: Store) -> None:
 
 def test_a_frame_that_is_there_stays_and_the_old_ones_go(store: Store) -> None:
     frame = a_frame(START, {"processing.retries": 1})
+    frame = replace(frame, drawn=Drawn("these charts", (1.5, None, 0.0)))
     store.frames.add([frame], [])
     other = a_frame(START, {"processing.retries": 2})
     store.frames.add([other, a_frame(START + 10)], [(60, Timestamp(9e9))])

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stretto.bootstrap.remote import RemoteServices
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import (
     Cancelled,
@@ -42,6 +43,7 @@ from stretto.contexts.external.ratelimit import RateLimitHandler
 from stretto.contexts.external.retrying import RetryPolicy
 from stretto.contexts.external.transcription import RemoteTranscription, ServiceDescription
 from stretto.contexts.processing.model import CancelToken
+from stretto.settings import Settings
 from tests.fakes.audio import speechlike
 from tests.fakes.backend import Backend, backend
 from tests.fakes.backend_script import Call, Fault, Reply, in_turn, refused
@@ -426,3 +428,11 @@ def test_what_was_packed_leaves_nothing_behind(
     del encoded
     gc.collect()
     assert set(Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_whatever_model_is_asked_for_one_gateway_stands_before_a_service(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, openai_url="https://127.0.0.1:1")
+    with closing(RemoteServices(settings)) as services:
+        small, large = services("openai", "small"), services("openai", "large")
+        assert small.service.model != large.service.model
+        assert small.gateway is large.gateway

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from starlette.responses import PlainTextResponse
 
+from stretto.bootstrap.caching import build_caching
 from stretto.contexts.core import log_context
 from stretto.contexts.core.access import Scope
+from stretto.contexts.core.bus import EventBus
 from stretto.contexts.monitoring.definitions import ROUTES
 from stretto.interfaces.http.app import ROUTERS
 from stretto.interfaces.http.figures import PROMETHEUS, kind_of
 from stretto.interfaces.http.gate import Gate
 from stretto.interfaces.http.security import Doorkeeper
-from tests.serving import Site
+from tests.fakes.examples import a_recognition, a_recognition_request, a_transcript
+from tests.serving import Site, site
 
+SLOW = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
+    SELECT count(*) FROM n
+"""
 PLACES = ("/metrics", "/api/metrics/dashboard", "/api/alerts")
 
 
@@ -49,6 +58,27 @@ def test_answers_are_counted_and_told_to_prometheus(open_site: Site) -> None:
         "2xx": 3.0,
         "4xx": 1.0,
     }
+
+
+def test_a_server_counts_its_slow_statements(home: Path) -> None:
+    with site(home, settings={"slow_query_ms": 10}) as there:
+        monitoring = there.serving.monitoring.start("serve")
+        assert monitoring is not None
+        with there.database.read() as connection:
+            connection.execute(SLOW).fetchone()
+        assert monitoring.collector.reading().values["database.slow"] >= 1
+
+
+def test_a_server_counts_the_answers_that_go_with_a_transcript(open_site: Site) -> None:
+    monitoring = open_site.serving.monitoring.start("serve")
+    assert monitoring is not None
+    transcript = a_transcript()
+    caching = build_caching(open_site.serving.settings, open_site.database, EventBus())
+    request = replace(a_recognition_request(), source=transcript.file_hash)
+    caching.cache.keep(request, a_recognition())
+    kept = open_site.keep(transcript)
+    open_site.client().delete(f"/api/transcripts/{kept}").raise_for_status()
+    assert monitoring.collector.reading().values["cache.invalidated"] == 1
 
 
 def test_the_charts_and_the_alerts_are_documents(open_site: Site) -> None:

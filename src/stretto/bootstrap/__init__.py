@@ -135,7 +135,9 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             database,
             events,
             processing=processing,
-            with_engine=lambda other: replace(processing, engine=build_engine(other, cache)),
+            with_engine=lambda other: replace(
+                processing, engine=build_engine(other, cache, remote=services)
+            ),
             wrote=due.set,
             keeps=use_cache,
         ),
@@ -169,13 +171,17 @@ def open_queue(settings: Settings) -> QueueService:
 
 
 def build_archive(
-    settings: Settings, *, database: Database | None = None, due: Event | None = None
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    due: Event | None = None,
+    events: EventBus | None = None,
 ) -> Archive:
     """What was kept, without the means to make more of it; closing it closes the database. ``due``
-    is set by whoever writes events that it has to deliver."""
+    is set by whoever writes events that it has to deliver; ``events`` hear what happens to it."""
     slow, due = SlowStatements(settings), due or Event()
     database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
-    events = EventBus()
+    events = events or EventBus()
     caching = LaterCache(settings, database, events)
     relay = build_relay(settings, database, caching, due)
     return _archive(database, slow, relay, caching, events=events)

@@ -150,7 +150,7 @@ def build_service(
         reports=SqlReports(database),
         frames=frames,
         states=states,
-        keeper=Keeper(frames=frames, sample=sample, publish=publish),
+        keeper=Keeper(frames=frames, sample=sample, draw=generator.drawn, publish=publish),
         evaluator=AlertEvaluator(rules=rules, frames=frames, states=states, publish=publish),
         clock=clock,
         generator=generator,

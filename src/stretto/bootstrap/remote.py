@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
@@ -120,7 +121,9 @@ def look_at_service(settings: Settings) -> Callable[[], str] | None:
 
 
 class RemoteServices:
-    """Makes the client of a service by its name, and closes its connections in the end."""
+    """Makes the client of a service by its name, and closes its connections in the end. Whatever
+    models of a service are asked for, one gateway stands before it: its limits and its troubles
+    are the same for all of them."""
 
     def __init__(self, settings: Settings, *, observer: Observer | None = None) -> None:
         self._settings = settings
@@ -128,6 +131,7 @@ class RemoteServices:
         self._transport: ConnectionPoolManager | None = None
         self._shared: RedisPaceStore | None = None
         self._gateways: dict[str, Gateway] = {}
+        self._lock = Lock()
 
     def __call__(self, name: str, model: str) -> RemoteTranscription:
         """``model`` empty is the usual one. Connects to nothing. Raises EngineUnavailable and
@@ -137,7 +141,8 @@ class RemoteServices:
         key = key_of(settings, service)
         try:
             from stretto.contexts.external.adapters.audio_files import FlacEncoder, WavEncoder
-            from stretto.contexts.external.adapters.transport import ConnectionPoolManager
+
+            gateway = self._gateway(service, key)
         except ImportError as cause:
             raise EngineUnavailable(
                 f"The engine {name} needs a package that is not installed: {cause.name}. {INSTALL}"
@@ -147,11 +152,6 @@ class RemoteServices:
         from stretto.contexts.external.transcription import RemoteTranscription, ServiceDescription
 
         endpoint = APIEndpoint(service.url)
-        self._transport = self._transport or ConnectionPoolManager(
-            authority=str(settings.remote_ca_file), proxy_for=proxies_of(settings)
-        )
-        store = self._pace_store(service, key)
-        self._gateways[name] = _gateway(settings, service, self._transport, store, self._observer)
         return RemoteTranscription(
             service=ServiceDescription(
                 name=name,
@@ -164,7 +164,7 @@ class RemoteServices:
                 maximum_s=float(settings.remote_call_s) or None,
                 concurrency=settings.remote_concurrency,
             ),
-            gateway=self._gateways[name],
+            gateway=gateway,
             encoder=FlacEncoder() if settings.remote_encoding == "flac" else WavEncoder(),
         )
 
@@ -190,6 +190,25 @@ class RemoteServices:
             self._transport.close()
         if self._shared is not None:
             self._shared.close()
+
+    def _gateway(self, service: Service, key: str) -> Gateway:
+        """The one of the service. Raises ImportError."""
+        from stretto.contexts.external.adapters.transport import ConnectionPoolManager
+
+        with self._lock:
+            if service.name not in self._gateways:
+                self._transport = self._transport or ConnectionPoolManager(
+                    authority=str(self._settings.remote_ca_file),
+                    proxy_for=proxies_of(self._settings),
+                )
+                self._gateways[service.name] = _gateway(
+                    self._settings,
+                    service,
+                    self._transport,
+                    self._pace_store(service, key),
+                    self._observer,
+                )
+            return self._gateways[service.name]
 
     def _pace_store(self, service: Service, key: str) -> PaceStore:
         """Shared with all processes that use the same Redis and the same account."""

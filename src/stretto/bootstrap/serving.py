@@ -94,11 +94,12 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
-    archive = build_archive(settings, database=database, due=due)
+    archive = build_archive(settings, database=database, due=due, events=events)
     monitoring = LaterMonitoring(settings, database, events, due=due, deliver=archive.deliver)
+    slow.counted = monitoring.slow_statement
     bell = LocalBell()
     queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)
-    cache = build_caching(settings, database, events).management
+    cache = build_caching(settings, database, events, observer=monitoring).management
     keys = SqlAccessKeys(database)
     keeper = keeper_of(settings, database)
     always = settings.serve_keys == "always" or not is_loopback(settings.serve_host)

@@ -12,9 +12,9 @@ from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.aggregation import Figure, Measure, series_of
 from stretto.contexts.monitoring.charting import KEPT, ChartPoints
-from stretto.contexts.monitoring.dashboards import DashboardGenerator, Point
+from stretto.contexts.monitoring.dashboards import DASHBOARD, DashboardGenerator
 from stretto.contexts.monitoring.definitions import METRICS
-from stretto.contexts.monitoring.frames import LONGEST_S, MOST_POINTS, Frame, step_for
+from stretto.contexts.monitoring.frames import LONGEST_S, MOST_POINTS, Drawn, Frame, Point, step_for
 from stretto.contexts.monitoring.model import MetricKind
 from stretto.contexts.monitoring.reading import Reading
 from stretto.contexts.monitoring.sketch import Sketch
@@ -162,6 +162,36 @@ def test_the_charts_show_what_each_figure_says_by_itself() -> None:
         [None, pytest.approx(points[1][1], rel=1e-5)] for points in alone
     ]
     assert json.dumps(data)
+
+
+class Shut(dict[str, Sketch]):
+    """Timers that nobody may open."""
+
+    def __getitem__(self, key: str) -> Sketch:
+        raise AssertionError(key)
+
+
+def test_what_a_frame_is_in_the_charts_is_computed_when_it_is_made_and_not_when_it_is_shown() -> (
+    None
+):
+    frame = a_frame(START, {RETRIES: 3.0}, gateway_latency=[0.5, 2.0])
+    drawn = DashboardGenerator().drawn(frame)
+    shut = replace(drawn, reading=Reading(frame.reading.values, Shut(frame.reading.sketches)))
+    assert DashboardGenerator().point(shut) == DashboardGenerator().point(frame)
+
+
+def test_the_point_that_another_program_kept_for_other_charts_is_not_shown() -> None:
+    frame = a_frame(START, gateway_latency=[0.5, 2.0])
+    of_others = replace(frame, drawn=Drawn("others", (1.0, 2.0)))
+    assert DashboardGenerator().point(of_others) == DashboardGenerator().point(frame)
+
+
+def test_charts_that_were_changed_have_points_of_their_own() -> None:
+    rows = DASHBOARD.rows[:-1]
+    frame = a_frame(START, gateway_latency=[0.5, 2.0])
+    fewer = DashboardGenerator(replace(DASHBOARD, rows=rows))
+    assert fewer.point(DashboardGenerator().drawn(frame)) == fewer.point(frame)
+    assert len(fewer.point(frame)) < len(DashboardGenerator().point(frame))
 
 
 def test_several_measures_of_a_timer_are_of_the_same_values() -> None:

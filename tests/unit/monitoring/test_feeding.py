@@ -80,6 +80,19 @@ def test_a_known_chunk_is_no_work_and_a_failed_one_is_a_gap(collector: MetricsCo
     assert "processing.slowness" not in found
 
 
+def test_a_chunk_whose_file_is_over_before_it_is_worked_on_no_more(
+    collector: MetricsCollector,
+) -> None:
+    started, completed = a_chunk()
+    assert isinstance(completed, events.ChunkProcessingCompleted)
+    abandoned = events.ChunkProcessingAbandoned(
+        at=AT, transcript_id=FILE, chunk_id=completed.chunk_id
+    )
+    found = heard(collector, started, abandoned)
+    assert found["processing.chunks_in_flight"] == 0
+    assert not [key for key in found if key.startswith("processing.chunks{")]
+
+
 def test_a_file_counts_by_its_outcome_and_its_duration_by_its_size(
     collector: MetricsCollector,
 ) -> None:

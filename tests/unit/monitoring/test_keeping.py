@@ -8,6 +8,7 @@ import pytest
 
 from stretto.contexts.core.events import DomainEvent, MetricRecorded
 from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.monitoring.dashboards import DashboardGenerator
 from stretto.contexts.monitoring.frames import STEPS, Kept, ProcessState, rolled_up, step_for
 from stretto.contexts.monitoring.keeping import FORGOTTEN_S, SILENT_S, Keeper, made, standing
 from stretto.contexts.monitoring.reading import Reading
@@ -93,7 +94,15 @@ class House:
         self.store = MemoryMonitoring()
         self.events: list[DomainEvent] = []
         self.samples = 0
-        self.keeper = Keeper(frames=self.store, sample=self.sample, publish=self.events.append)
+        self.keeper = self.another_keeper()
+
+    def another_keeper(self) -> Keeper:
+        return Keeper(
+            frames=self.store,
+            sample=self.sample,
+            draw=DashboardGenerator().drawn,
+            publish=self.events.append,
+        )
 
     def sample(self) -> dict[str, float]:
         self.samples += 1
@@ -106,7 +115,7 @@ def house() -> House:
 
 
 def test_of_two_that_look_at_the_same_time_one_makes_the_frame(house: House) -> None:
-    other = Keeper(frames=house.store, sample=house.sample, publish=house.events.append)
+    other = house.another_keeper()
     made = [keeper.tick(Timestamp(START + 3)) for keeper in (house.keeper, other, house.keeper)]
     assert [frame is not None for frame in made] == [True, False, False]
     assert house.samples == 1  # the queue is not asked for nothing
@@ -147,6 +156,7 @@ def test_frames_become_coarser_ones_and_the_oldest_are_forgotten(house: House) -
     # the very first frame ends at the beginning, and is of the hour before
     assert [frame.start.unix_s for frame in hours][1:] == [begin, begin + 3600, begin + 7200]
     assert [frame.reading.values[RETRIES] for frame in hours[1:]] == [360, 360, 360]
+    assert all(frame.drawn == DashboardGenerator().drawn(frame).drawn for frame in hours + fine)
     assert len(house.store.between(60, *everything)) == 181
     assert len(house.store.between(600, *everything)) == 19
 

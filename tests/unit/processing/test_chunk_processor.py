@@ -11,6 +11,7 @@ import pytest
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, Span
 from stretto.contexts.core.errors import Cancelled, EngineUnavailable, TransientEngineFailure
 from stretto.contexts.core.events import (
+    ChunkProcessingAbandoned,
     ChunkProcessingCompleted,
     ChunkProcessingFailed,
     ChunkProcessingRetried,
@@ -163,6 +164,7 @@ def test_what_concerns_the_whole_file_is_raised_and_not_retried(error: Exception
     with pytest.raises(type(error)):
         bench.processor.process(a_spoken())
     assert bench.engine.calls == 1
+    assert bench.kinds()[-1] is ChunkProcessingAbandoned  # of what is begun an end is told
 
 
 def test_a_cancelled_run_starts_no_chunk() -> None:

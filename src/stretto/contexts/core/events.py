@@ -89,6 +89,14 @@ class ChunkProcessingFailed(DomainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkProcessingAbandoned(DomainEvent):
+    """It was begun, and neither completed nor failed: its file was cancelled, or cannot go on."""
+
+    transcript_id: TranscriptId
+    chunk_id: ChunkId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBackToSequential(DomainEvent):
     """Chunks are processed one after the other from here on, for ``reason``."""
 

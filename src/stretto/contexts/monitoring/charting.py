@@ -9,8 +9,7 @@ from threading import Lock
 from typing import Final
 
 from stretto.contexts.core.identifiers import Timestamp
-from stretto.contexts.monitoring.dashboards import Point
-from stretto.contexts.monitoring.frames import MOST_POINTS, Frame
+from stretto.contexts.monitoring.frames import MOST_POINTS, Frame, Point
 from stretto.contexts.monitoring.ports import Frames
 
 KEPT: Final = MOST_POINTS + 1

@@ -63,6 +63,7 @@ class EventFeed:
             events.ChunkProcessingRetried: lambda _: self._retries.add(),
             events.ChunkProcessingFailed: self._chunk_failed,
             events.ChunkProcessingCompleted: self._chunk_completed,
+            events.ChunkProcessingAbandoned: self._chunk_abandoned,
             events.CacheEntryCreated: lambda e: self._entries[e.level].add(),
             events.CacheInvalidated: lambda e: self._invalidated.add(e.entries),
             events.JobStarted: self._job_started,
@@ -116,6 +117,10 @@ class EventFeed:
             self._audio_s.add(audio_s)
             self._engine_s.add(took_s)
             self._slowness.record(took_s / audio_s)
+
+    def _chunk_abandoned(self, event: events.ChunkProcessingAbandoned) -> None:
+        self._in_flight.add(-1)
+        self._forget(self._begun, (event.transcript_id, event.chunk_id))
 
     def _job_started(self, event: events.JobStarted) -> None:
         if event.priority in self._waits:

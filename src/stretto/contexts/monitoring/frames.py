@@ -27,6 +27,19 @@ MOST_POINTS: Final = LONGEST_S // DAY_S
 """Of a stretch that is shown, however long it is."""
 
 
+Point = tuple[float | None, ...]
+"""Of each line of a dashboard what it is at one moment; None where nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The point that a frame is in the charts, computed when the frame was made. ``charts`` says of
+    which ones: others compute theirs from the reading."""
+
+    charts: str
+    point: Point
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """What was recorded in the ``step_s`` seconds from ``start`` on: how much counters and timers
@@ -35,6 +48,7 @@ class Frame:
     step_s: int
     start: Timestamp
     reading: Reading
+    drawn: Drawn | None = None
 
 
 class ProcessState(StrEnum):

@@ -4,7 +4,7 @@ oldest are forgotten. However many processes do this, one of them makes each fra
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -41,15 +41,18 @@ FORGOTTEN_S: Final = 7 * 86_400.0
 """What a lost process counted is its last word after so long."""
 
 Sample = Callable[[], Mapping[str, float]]
+Draw = Callable[[Frame], Frame]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
     """``sample`` asks for the gauges that no process has of its own, such as the depth of the
-    queue; it is asked by whoever makes the frame."""
+    queue; it is asked by whoever makes the frame. ``draw`` gives each frame what the charts show
+    of it."""
 
     frames: Frames
     sample: Sample
+    draw: Draw
     publish: Publish
 
     def tick(self, now: Timestamp) -> Frame | None:
@@ -60,13 +63,19 @@ class Keeper:
         if newest is not None and newest >= start:
             return None
         sampled = Reading(self.sample())
-        tick = self.frames.tick(end, lambda reports, kept: made(reports, kept, sampled, end))
+        tick = self.frames.tick(end, lambda reports, kept: self._made(reports, kept, sampled, end))
         if tick is None:
             return None
         self._roll_up(end)
         for metric in metrics_of(tick.frame, end):
             self.publish(_recorded(metric))
         return tick.frame
+
+    def _made(
+        self, reports: Sequence[ProcessReport], kept: Kept, sampled: Reading, end: Timestamp
+    ) -> Tick:
+        tick = made(reports, kept, sampled, end)
+        return replace(tick, frame=self.draw(tick.frame))
 
     def _roll_up(self, now: Timestamp) -> None:
         forget = [(step, Timestamp(now.unix_s - kept_s)) for step, kept_s in STEPS.items()]
@@ -78,7 +87,7 @@ class Keeper:
             if known_until_s < complete.unix_s:
                 fine = self.frames.between(finer, Timestamp(known_until_s), complete)
             if fine:
-                self.frames.add(rolled_up(fine, step), forget)
+                self.frames.add([self.draw(one) for one in rolled_up(fine, step)], forget)
 
 
 def made(reports: Sequence[ProcessReport], kept: Kept, sampled: Reading, end: Timestamp) -> Tick:

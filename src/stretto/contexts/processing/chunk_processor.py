@@ -10,6 +10,7 @@ from stretto.contexts.core.audio import Span
 from stretto.contexts.core.bus import Publish
 from stretto.contexts.core.errors import EngineFailure, StrettoError
 from stretto.contexts.core.events import (
+    ChunkProcessingAbandoned,
     ChunkProcessingCompleted,
     ChunkProcessingFailed,
     ChunkProcessingRetried,
@@ -78,7 +79,15 @@ class ChunkProcessor:
                 end_s=chunk.span.end_s,
             )
         )
-        outcome = self._outcome(chunk)
+        try:
+            outcome = self._outcome(chunk)
+        except BaseException:  # whoever counts what is worked on has to hear of every end
+            self.publish(
+                ChunkProcessingAbandoned(
+                    at=self.clock(), transcript_id=self.transcript_id, chunk_id=chunk.id
+                )
+            )
+            raise
         finished = self.clock()
         self.publish(
             ChunkProcessingCompleted(

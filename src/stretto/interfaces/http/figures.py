@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from stretto.contexts.monitoring.service import MonitoringService
 from stretto.interfaces.http import schemas
+from stretto.interfaces.http import schemas_monitoring as documents
 from stretto.interfaces.http.documents import answered
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.security import Admin
@@ -37,6 +38,8 @@ KINDS: Final = (
 
 ENDINGS: Final = {"events": "events", "audio": "audio", "peaks": "audio"}
 
+_TEXT: Final = {"schema": {"type": "string"}, "example": documents.EXPOSITION}
+
 router = APIRouter(tags=["monitoring"])
 
 
@@ -48,8 +51,12 @@ def kind_of(path: str) -> str:
 
 @router.get(
     "/metrics",
+    response_class=Response,
     responses={
-        200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {
+            "description": "Prometheus' text format.",
+            "content": {"text/plain": _TEXT},
+        },
         **schemas.REFUSALS,
     },
 )
@@ -58,7 +65,7 @@ def metrics(server: ServerOf, caller: Admin) -> Response:
     return Response(_watched(server).exposition(), media_type=PROMETHEUS)
 
 
-@router.get("/api/metrics/dashboard", responses=schemas.answers(schemas.Anything))
+@router.get("/api/metrics/dashboard", responses=schemas.answers(documents.Dashboard))
 def dashboard(
     server: ServerOf,
     caller: Admin,
@@ -68,7 +75,7 @@ def dashboard(
     return answered(_watched(server).dashboard(span_s))
 
 
-@router.get("/api/alerts", responses=schemas.answers(schemas.Anything))
+@router.get("/api/alerts", responses=schemas.answers(documents.Alerts))
 def alerts(server: ServerOf, caller: Admin) -> Response:
     """How each alert rule stands, those that fire first."""
     return answered({"alerts": _watched(server).alerts()})

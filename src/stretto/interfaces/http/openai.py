@@ -17,7 +17,7 @@ from stretto.contexts.core.recognition import Task
 from stretto.contexts.core.transcript import Transcript
 from stretto.contexts.queue.model import Job, JobPriority
 from stretto.contexts.queue.service import error_of
-from stretto.interfaces.http import schemas, schemas_machinery
+from stretto.interfaces.http import schemas, schemas_openai
 from stretto.interfaces.http.documents import answered, trouble_of
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.forms import Form, received_form
@@ -56,8 +56,8 @@ def _body(fields: dict[str, Any]) -> dict[str, Any]:
 
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
+        "model": schemas_openai.OpenAITranscription,
         "content": {
-            "application/json": {"schema": schemas.Anything.model_json_schema()},
             "text/plain": {"schema": {"type": "string"}},
             "text/event-stream": {"schema": {"type": "string"}},
         },
@@ -81,14 +81,14 @@ async def translations(request: Request, server: ServerOf, caller: Writer) -> Re
     return await _heard(request, server, caller, Task.TRANSLATE)
 
 
-@router.get("/models", responses=schemas.answers(schemas_machinery.OpenAIModels))
+@router.get("/models", responses=schemas.answers(schemas_openai.OpenAIModels))
 def models(server: ServerOf, caller: Reader) -> Response:
     """The models that a request may name."""
     names = [*server.model_names(), *OPENAI_MODELS]
     return answered({"object": "list", "data": [_model(name) for name in names]})
 
 
-@router.get("/models/{name:path}", responses=schemas.answers(schemas_machinery.OpenAIModel))
+@router.get("/models/{name:path}", responses=schemas.answers(schemas_openai.OpenAIModel))
 def model(name: str, server: ServerOf, caller: Reader) -> Response:
     """One of them."""
     if name not in (*server.model_names(), *OPENAI_MODELS):

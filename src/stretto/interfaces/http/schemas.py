@@ -233,12 +233,6 @@ class Silence(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=30 * 86_400)]
 
 
-class Anything(BaseModel):
-    """A document that docs/reference/http-api.md describes."""
-
-    model_config = ConfigDict(extra="allow")
-
-
 _REFUSALS: Final = {
     400: "The request or the recording is at fault.",
     401: "No key, or a wrong one.",

@@ -136,19 +136,3 @@ class Invalidated(BaseModel):
     """How many entries were deleted, by level."""
 
     removed: dict[str, int]
-
-
-class OpenAIModel(BaseModel):
-    """A model as OpenAI's clients read it."""
-
-    id: str = Field(examples=["whisper-1"])
-    object: Literal["model"]
-    created: int
-    owned_by: str
-
-
-class OpenAIModels(BaseModel):
-    """Those that a request may name."""
-
-    object: Literal["list"]
-    data: list[OpenAIModel]

@@ -1,23 +1,27 @@
-"""Readings as JSON, as they lie in the database."""
+"""Readings and frames as JSON, as they lie in the database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.monitoring.frames import Drawn, Frame, Point
 from stretto.contexts.monitoring.reading import Reading
 from stretto.contexts.monitoring.sketch import Sketch
 
 
 @dataclass(frozen=True, slots=True)
 class _Json:
-    """A reading as it is kept; its timers are still to be decoded."""
+    """A reading as it is kept; its timers are still to be decoded. ``d`` is what the charts show of
+    a frame."""
 
     v: dict[str, float] = field(default_factory=dict)
     s: dict[str, msgspec.Raw] = field(default_factory=dict)
+    d: tuple[str, Point] | None = None
 
 
 _Timer = tuple[float, float, dict[int, float]]
@@ -59,8 +63,18 @@ class _Sketches(Mapping[str, Sketch]):
 
 
 def encoded(reading: Reading) -> str:
+    return _ENCODER.encode(_shaped(reading)).decode()
+
+
+def encoded_frame(frame: Frame) -> str:
+    """Its reading, and its point where it has one."""
+    drawn = {"d": (frame.drawn.charts, frame.drawn.point)} if frame.drawn else {}
+    return _ENCODER.encode(_shaped(frame.reading) | drawn).decode()
+
+
+def _shaped(reading: Reading) -> dict[str, Any]:
     sketches = {key: _encoded(sketch) for key, sketch in reading.sketches.items()}
-    return _ENCODER.encode({"v": dict(reading.values), "s": sketches}).decode()
+    return {"v": dict(reading.values), "s": sketches}
 
 
 def _encoded(sketch: Sketch) -> _Timer:
@@ -71,3 +85,13 @@ def _encoded(sketch: Sketch) -> _Timer:
 def decoded(text: str) -> Reading:
     found = _DECODER.decode(text) if text else _Json()
     return Reading(found.v, _Sketches(found.s))
+
+
+def decoded_frame(step_s: int, starts_at: float, text: str) -> Frame:
+    found = _DECODER.decode(text)
+    return Frame(
+        step_s=step_s,
+        start=Timestamp(starts_at),
+        reading=Reading(found.v, _Sketches(found.s)),
+        drawn=Drawn(*found.d) if found.d else None,
+    )

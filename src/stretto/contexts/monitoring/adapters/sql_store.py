@@ -9,7 +9,12 @@ from typing import Any, Final, Protocol, TypeVar
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.core.text import storable
-from stretto.contexts.monitoring.adapters.json_readings import decoded, encoded
+from stretto.contexts.monitoring.adapters.json_readings import (
+    decoded,
+    decoded_frame,
+    encoded,
+    encoded_frame,
+)
 from stretto.contexts.monitoring.alerts import AlertState, AlertStatus
 from stretto.contexts.monitoring.frames import Frame, Kept, ProcessReport, ProcessState, Tick
 from stretto.contexts.monitoring.notices import AlertsChanged, Changed
@@ -94,10 +99,7 @@ class SqlFrames:
         values = {"step": step_s, "start": start.unix_s, "end": end.unix_s}
         with self._database.read() as connection:
             rows = connection.execute(_BETWEEN, values).fetchall()
-        return tuple(
-            Frame(step_s=step_s, start=Timestamp(starts_at), reading=decoded(reading))
-            for starts_at, reading in rows
-        )
+        return tuple(decoded_frame(step_s, starts_at, text) for starts_at, text in rows)
 
     def newest(self, step_s: int) -> Timestamp | None:
         with self._database.read() as connection:
@@ -174,7 +176,7 @@ def _frame_row(frame: Frame) -> dict[str, Any]:
     return {
         "step": frame.step_s,
         "start": frame.start.unix_s,
-        "reading": encoded(frame.reading),
+        "reading": encoded_frame(frame),
     }
 
 
