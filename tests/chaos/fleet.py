@@ -192,6 +192,7 @@ class Fleet:
             env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the test, which ends its workers itself
         )
 
 

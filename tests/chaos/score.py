@@ -17,6 +17,7 @@ SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
 
 _counts: Counter[str] = Counter()
 _recoveries_s: list[float] = []
+_remarks: list[str] = []
 
 ROWS = (
     "accepted",
@@ -74,9 +75,14 @@ def recovered(after_s: list[float]) -> None:
     _recoveries_s.extend(after_s)
 
 
+def remarked(*lines: str) -> None:
+    """What no sum can be made of."""
+    _remarks.extend(lines)
+
+
 def card() -> list[str]:
     """Its lines; none when nothing was noted."""
-    if not _counts:
+    if not _counts and not _remarks:
         return []
     lines = [f"{row:30} {_counts[row]:>8}" for row in ROWS if row in _counts]
     if _counts["chunks"]:
@@ -86,6 +92,7 @@ def card() -> list[str]:
         percentiles = quantiles(_recoveries_s, n=100, method="inclusive")
         lines.append(f"{'recovery p50':30} {percentiles[49]:>7.1f} s")
         lines.append(f"{'recovery p99':30} {percentiles[98]:>7.1f} s")
+    lines.extend(_remarks)
     lines.append(f"seed {SEED}, commit {_commit()}, Python {platform.python_version()}")
     return lines
 
