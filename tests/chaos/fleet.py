@@ -11,10 +11,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import build_queue
@@ -53,6 +54,9 @@ class Fleet:
     chunk_s: float = 0.02
     lease_s: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    said: Path | None = None
+    """Where the workers write what they say, if it is to be read."""
+
     crew: list[subprocess.Popen[str]] = field(default_factory=list)
     frozen: list[subprocess.Popen[str]] = field(default_factory=list)
     deaths: int = 0
@@ -186,14 +190,19 @@ class Fleet:
         place = str(self.place) if isinstance(self.place, Path) else self.place.url
         numbers = (self.concurrency, self.chunk_s, self.lease_s)
         arguments = (place, str(self.ledger), *map(str, numbers))
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.worker", *arguments],
-            cwd=HOUSE,
-            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the test, which ends its workers itself
-        )
+        with self._told() as told:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.worker", *arguments],
+                cwd=HOUSE,
+                env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the test, which ends its workers itself
+            )
+
+    def _told(self) -> AbstractContextManager[IO[str] | None]:
+        return nullcontext() if self.said is None else self.said.open("a")
 
 
 def _is_being_written(database: Database) -> bool:
