@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import IO
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import build_queue
 from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.errors import JobNotInState
 from stretto.contexts.core.events import JobStarted
 from stretto.contexts.core.identifiers import JobId, Language
 from stretto.contexts.core.job import JobStatus
@@ -143,6 +144,18 @@ class Fleet:
             found |= {job.id: job for job in page}
             page = self.queue.page(Wanted(limit=1000, after=page[-1]))
         return found
+
+    def retry_the_dead(self) -> set[JobId]:
+        """What too many deaths befell is tried once more, as people do who know that nothing is
+        wrong with it. Returns the files that parts of were dead: if they were completed without
+        them, they become whole by a second transcript."""
+        files = set()
+        for job in self.queue.page(Wanted(limit=1000, status=JobStatus.FAILED)):
+            with suppress(JobNotInState):  # its file was cancelled, or is just put together
+                self.queue.retry(job.id)
+                if job.parent is not None:
+                    files.add(job.parent)
+        return files
 
     def count_of(self, status: JobStatus) -> int:
         return sum(job.status is status for job in self.jobs().values())

@@ -7,9 +7,11 @@ import os
 import platform
 import subprocess
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from statistics import quantiles
 
+from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import Fleet
 
@@ -45,20 +47,29 @@ def noted(**figures: int) -> None:
         _counts[row] += value
 
 
-def note(fleet: Fleet, *, chunks: int, kills: int, calls: int | None = None) -> None:
+def note(
+    fleet: Fleet,
+    *,
+    chunks: int,
+    kills: int,
+    calls: int | None = None,
+    mended: Collection[JobId] = (),
+) -> None:
     """The jobs of a fleet. ``calls`` are those of its ledger, unless somebody else kept one. What
     was asserted before is noted all the same: a card of zeros that nobody counted would be worth
-    nothing."""
+    nothing. The ``mended`` were completed with a gap, and again without it, on purpose."""
     jobs = fleet.jobs().values()
     made = sum(fleet.calls().values()) if calls is None else calls
     versions = sum(len(texts) - 1 for texts in fleet.texts().values())
-    events = sum(count - 1 for count in fleet.events("JobCompleted").values())
+    completed = fleet.events("JobCompleted")
+    events = sum(count - 1 for count in completed.values())
+    wanted = sum(completed[str(job)] - 1 for job in mended if str(job) in completed)
     noted(
         accepted=len(jobs),
         completed=fleet.count_of(JobStatus.COMPLETED),
         dead_lettered_on_purpose=fleet.count_of(JobStatus.FAILED),
         lost=sum(not job.is_over for job in jobs),
-        duplicate_effects=versions + events,
+        duplicate_effects=versions + events - 2 * wanted,
         kills=kills,
         chunks=chunks,
         calls_twice=made - chunks,

@@ -6,30 +6,21 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from stretto.bootstrap.broker import summons_of
-from stretto.bootstrap.database import build_database
-from stretto.bootstrap.queueing import build_queue, clock_of
-from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.job import JobStatus
-from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
-from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
-from stretto.contexts.queue.model import EVERY_QUEUE, FileWork, JobPriority
-from stretto.contexts.queue.summons import Caller
 from tests.caches import RedisServer, redis_server
-from tests.chaos.celery_fleet import SOON_S, CeleryFleet, celery_fleet
-from tests.chaos.fleet import ENGLISH, until
+from tests.chaos.celery_fleet import SOON_S, CeleryFleet, calling, celery_fleet
+from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
 from tests.chaos.score import note, noted, remarked
 from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
 from tests.conftest import BROKERS
 from tests.rabbitmq import RabbitServer
-from tests.servers import copied, settings_of
+from tests.servers import copied
 
 pytestmark = pytest.mark.timeout(120 * TIMES)
 BAD_S = 3.0
@@ -53,42 +44,27 @@ def home(sqlite_template: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("toxic", TOXICS if TIMES >= 10 else (Toxic.BLACK_HOLE,))
 def test_whatever_the_way_to_the_broker_is_like_jobs_are_accepted_and_called_for_later(
-    home: Path, redis: RedisServer, toxic: Toxic
+    home: Path, tmp_path: Path, redis: RedisServer, toxic: Toxic
 ) -> None:
-    with tcp_link(int(redis.port or 0)) as (link, port):
-        settings = settings_of(home, broker_url=f"redis://127.0.0.1:{port}/0")
-        database, summons = build_database(settings), summons_of(settings)
-        assert summons is not None
-        queue = build_queue(settings, database, publish=EventBus().publish)
-        ready = SqlReadyJobs(database, clock=clock_of(database))
-        caller = Caller(summons=summons, ready=ready, queues=EVERY_QUEUE, every_s=0.2)
-        try:
-            link.turn(toxic)
-            began = time.monotonic()
-            works = [FileWork(path=f"/nowhere/{n}.wav", options=ENGLISH) for n in range(3)]
-            jobs = [queue.submit(work) for work in works]
-            took_s = time.monotonic() - began
-            link.turn(Toxic.NONE)
-            healed = time.monotonic()
-            caller.start()
-            with closing(CeleryMessages(redis.url)) as past:
-                until(
-                    lambda: past.count(JobPriority.MEDIUM) >= len(jobs),
-                    seconds=SOON_S,
-                    meanwhile=lambda: None,
-                )
-            noted(faults=1)
-            remarked(
-                f"broker, {toxic}: three jobs accepted in {took_s:.1f} s,"
-                f" called for {time.monotonic() - healed:.1f} s after the trouble"
-            )
-            assert took_s < SUBMITTED_S
-            assert all(queue.get(job.id).status is JobStatus.QUEUED for job in jobs)
-        finally:
-            caller.end()
-            queue.close()
-            summons.close()
-            database.close()
+    with (
+        tcp_link(int(redis.port or 0)) as (link, port),
+        celery_fleet(home, tmp_path, f"redis://127.0.0.1:{port}/0") as fleet,
+    ):
+        link.turn(toxic)
+        began = time.monotonic()
+        jobs = [job for number in range(3) for job in fleet.submit(f"talk-{number}")]
+        took_s = time.monotonic() - began
+        link.turn(Toxic.NONE)
+        healed = time.monotonic()
+        with calling(fleet, every_s=0.2):
+            until(lambda: fleet.waiting() >= 3, seconds=SOON_S, meanwhile=lambda: None)
+        noted(faults=1)
+        remarked(
+            f"broker, {toxic}: three jobs accepted in {took_s:.1f} s,"
+            f" called for {time.monotonic() - healed:.1f} s after the trouble"
+        )
+        assert took_s < SUBMITTED_S
+        assert all(fleet.queue.get(job).status is JobStatus.QUEUED for job in jobs)
 
 
 @pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it")

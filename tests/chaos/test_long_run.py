@@ -79,6 +79,9 @@ class Work:
     dice: random.Random
     accepted: int = 0
     open: dict[JobId, str] = field(default_factory=dict)
+    mended: set[JobId] = field(default_factory=set)
+    """Completed without a part that too many deaths had befallen, and whole since."""
+
     _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def fill(self) -> None:
@@ -94,10 +97,11 @@ class Work:
 
     def look(self) -> None:
         """What is over is known to be; what too many deaths befell is tried once more."""
+        for parent in self.crew.retry_the_dead():
+            self.mended.add(parent)
+            self.open[parent] = "mended"
         for job in [self.crew.queue.get(job_id) for job_id in self.open]:
-            if job.status is JobStatus.FAILED:
-                self.crew.queue.retry(job.id)
-            elif job.is_over:
+            if job.is_over and job.status is not JobStatus.FAILED:
                 del self.open[job.id]
 
     def is_over(self) -> bool:
@@ -185,8 +189,9 @@ def report(work: Work, storm: Storm, elder: Elder) -> None:
         f" {growth.kilobytes:+d} kB, {growth.files:+d} files, {growth.threads:+d} threads",
         f"{kind}: {per_job_kb:.0f} kB on the disk for each job",
     )
-    chunks = assert_every_file_was_done_once(crew, names)
-    note(crew, chunks=chunks, kills=storm.done["killed"])
+    mended = {job.id for job in jobs if job.id in work.mended and job not in cancelled}
+    chunks = assert_every_file_was_done_once(crew, names, mended=mended)
+    note(crew, chunks=chunks, kills=storm.done["killed"], mended=mended)
     noted(faults=storm.done.total())
     assert len(jobs) == work.accepted
     assert crew.crew[0].pid == elder.pid, "it lived through it"
