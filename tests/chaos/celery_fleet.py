@@ -6,17 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from stretto.bootstrap.database import build_database
-from stretto.bootstrap.queueing import build_queue
+from stretto.bootstrap.queueing import build_queue, clock_of
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
-from stretto.contexts.queue.model import FileWork, JobPriority
+from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
+from stretto.contexts.queue.model import EVERY_QUEUE, FileWork, JobPriority
+from stretto.contexts.queue.summons import Caller, Summons
 from tests.chaos.fleet import ENGLISH, HOUSE, Fleet, until
 from tests.conftest import Place
 from tests.servers import settings_of
@@ -96,6 +99,23 @@ class CeleryFleet(Fleet):
                 text=True,
                 start_new_session=True,
             )
+
+
+@contextmanager
+def calling(fleet: CeleryFleet, *, every_s: float) -> Iterator[None]:
+    """What a machine with workers does beside them: calls again for what nobody was called for."""
+    summons = Summons(messages=fleet.messages())
+    ready = SqlReadyJobs(fleet.database, clock=clock_of(fleet.database))
+    caller = Caller(summons=summons, ready=ready, queues=EVERY_QUEUE, every_s=every_s)
+    caller.start()
+    try:
+        yield
+    finally:
+        caller.end()
+        for thread in threading.enumerate():
+            if thread.name == "caller":
+                thread.join(SOON_S)
+        summons.close()
 
 
 @contextmanager

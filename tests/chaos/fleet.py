@@ -11,15 +11,16 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from stretto.bootstrap.database import build_database
 from stretto.bootstrap.queueing import build_queue
 from stretto.contexts.core.bus import EventBus
+from stretto.contexts.core.errors import JobNotInState
 from stretto.contexts.core.events import DomainEvent, JobStarted
 from stretto.contexts.core.identifiers import JobId, Language
 from stretto.contexts.core.job import JobStatus
@@ -55,6 +56,9 @@ class Fleet:
     chunk_s: float = 0.02
     lease_s: int = 1
     environment: dict[str, str] = field(default_factory=dict)
+    said: Path | None = None
+    """Where the workers write what they say, if it is to be read."""
+
     crew: list[subprocess.Popen[str]] = field(default_factory=list)
     frozen: list[subprocess.Popen[str]] = field(default_factory=list)
     deaths: int = 0
@@ -146,6 +150,18 @@ class Fleet:
             page = self.queue.page(Wanted(limit=1000, after=page[-1]))
         return found
 
+    def retry_the_dead(self) -> set[JobId]:
+        """What too many deaths befell is tried once more, as people do who know that nothing is
+        wrong with it. Returns the files that parts of were dead: if they were completed without
+        them, they become whole by a second transcript."""
+        files = set()
+        for job in self.queue.page(Wanted(limit=1000, status=JobStatus.FAILED)):
+            with suppress(JobNotInState):  # its file was cancelled, or is just put together
+                self.queue.retry(job.id)
+                if job.parent is not None:
+                    files.add(job.parent)
+        return files
+
     def count_of(self, status: JobStatus) -> int:
         return sum(job.status is status for job in self.jobs().values())
 
@@ -192,13 +208,19 @@ class Fleet:
         place = str(self.place) if isinstance(self.place, Path) else self.place.url
         numbers = (self.concurrency, self.chunk_s, self.lease_s)
         arguments = (place, str(self.ledger), *map(str, numbers))
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.worker", *arguments],
-            cwd=HOUSE,
-            env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with self._told() as told:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.worker", *arguments],
+                cwd=HOUSE,
+                env={**os.environ, "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}", **self.environment},
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the test, which ends its workers itself
+            )
+
+    def _told(self) -> AbstractContextManager[IO[str] | None]:
+        return nullcontext() if self.said is None else self.said.open("a")
 
 
 def _is_being_written(database: Database) -> bool:

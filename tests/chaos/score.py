@@ -7,9 +7,11 @@ import os
 import platform
 import subprocess
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from statistics import quantiles
 
+from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import Fleet
 
@@ -17,6 +19,7 @@ SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
 
 _counts: Counter[str] = Counter()
 _recoveries_s: list[float] = []
+_remarks: list[str] = []
 
 ROWS = (
     "accepted",
@@ -44,20 +47,29 @@ def noted(**figures: int) -> None:
         _counts[row] += value
 
 
-def note(fleet: Fleet, *, chunks: int, kills: int, calls: int | None = None) -> None:
+def note(
+    fleet: Fleet,
+    *,
+    chunks: int,
+    kills: int,
+    calls: int | None = None,
+    mended: Collection[JobId] = (),
+) -> None:
     """The jobs of a fleet. ``calls`` are those of its ledger, unless somebody else kept one. What
     was asserted before is noted all the same: a card of zeros that nobody counted would be worth
-    nothing."""
+    nothing. The ``mended`` were completed with a gap, and again without it, on purpose."""
     jobs = fleet.jobs().values()
     made = sum(fleet.calls().values()) if calls is None else calls
     versions = sum(len(texts) - 1 for texts in fleet.texts().values())
-    events = sum(count - 1 for count in fleet.events("JobCompleted").values())
+    completed = fleet.events("JobCompleted")
+    events = sum(count - 1 for count in completed.values())
+    wanted = sum(completed[str(job)] - 1 for job in mended if str(job) in completed)
     noted(
         accepted=len(jobs),
         completed=fleet.count_of(JobStatus.COMPLETED),
         dead_lettered_on_purpose=fleet.count_of(JobStatus.FAILED),
         lost=sum(not job.is_over for job in jobs),
-        duplicate_effects=versions + events,
+        duplicate_effects=versions + events - 2 * wanted,
         kills=kills,
         chunks=chunks,
         calls_twice=made - chunks,
@@ -74,9 +86,14 @@ def recovered(after_s: list[float]) -> None:
     _recoveries_s.extend(after_s)
 
 
+def remarked(*lines: str) -> None:
+    """What no sum can be made of."""
+    _remarks.extend(lines)
+
+
 def card() -> list[str]:
     """Its lines; none when nothing was noted."""
-    if not _counts:
+    if not _counts and not _remarks:
         return []
     lines = [f"{row:30} {_counts[row]:>8}" for row in ROWS if row in _counts]
     if _counts["chunks"]:
@@ -86,6 +103,7 @@ def card() -> list[str]:
         percentiles = quantiles(_recoveries_s, n=100, method="inclusive")
         lines.append(f"{'recovery p50':30} {percentiles[49]:>7.1f} s")
         lines.append(f"{'recovery p99':30} {percentiles[98]:>7.1f} s")
+    lines.extend(_remarks)
     lines.append(f"seed {SEED}, commit {_commit()}, Python {platform.python_version()}")
     return lines
 

@@ -42,8 +42,10 @@ def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path
             kills += 1
             crew.start()
         until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
-        chunks = assert_every_file_was_done_once(crew, names)
-        note(crew, chunks=chunks, kills=kills)
+        mended = crew.retry_the_dead()  # three kills in a row may hit the same part
+        until(crew.are_over, seconds=ENOUGH_S, meanwhile=crew.start)
+        chunks = assert_every_file_was_done_once(crew, names, mended=mended)
+        note(crew, chunks=chunks, kills=kills, mended=mended)
         assert sum(crew.calls().values()) <= chunks + kills * PARTS_AT_ONCE
         for job_id in jobs:
             parts = crew.queue.listed.parts_of(job_id)

@@ -55,6 +55,9 @@ EIGHT_S = 34.0
 """Of ``eight-2`` and ``eight-3``, which have eight."""
 
 LIMITS = EngineLimits(max_seconds=6.0)
+CACHE_MB = 4
+"""In the memory of a worker: so little that it is full long before the end of a long run."""
+
 POISON = "poison"
 POISONED_CHUNK = 3
 """Of a ``long-poison``; the others of it are sound."""
@@ -110,6 +113,7 @@ class LedgerEngine(MemoryEngine):
         source = chunk.source.value if chunk.source else ""
         if source in self.poisoned or (source, chunk.planned.index) in self.poisoned_chunks:
             ctypes.string_at(0)
+        self.heard.clear()  # as with the reader: hours of it would be many
         return super().recognise(chunk, options, cancel=cancel, report=report)
 
 
@@ -155,7 +159,7 @@ def poison(engine: LedgerEngine, processing: ProcessingService, *, cured: bool) 
 def main(place: str, ledger: str, concurrency: str, chunk_s: str, lease_s: str) -> None:
     shift_if_told()
     where = ConnectionString.parse(place) if "://" in place else Path(place)
-    settings = settings_of(where, queue_lease_s=int(lease_s))
+    settings = settings_of(where, queue_lease_s=int(lease_s), cache_memory_mb=CACHE_MB)
     database, events = build_database(settings), EventBus()
     engine: Engine = LedgerEngine(Path(ledger), float(chunk_s))
     if "STRETTO_OPENAI_URL" in os.environ:

@@ -19,6 +19,9 @@ from stretto.contexts.external.ratelimit import RateLimitHandler, TurnPassed
 from stretto.contexts.processing.model import CancelToken
 from tests.caches import RedisServer, redis_server
 
+PATIENCE_S = 10.0
+"""With Redis on a machine that does other things as well: what is tried is what they share."""
+
 Make = Callable[[], PaceStore]
 
 
@@ -33,7 +36,7 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Make]:
     name, made = uuid.uuid4().hex, []
 
     def make() -> RedisPaceStore:
-        made.append(RedisPaceStore(server.url, name=name))
+        made.append(RedisPaceStore(server.url, name=name, timeout_s=PATIENCE_S))
         return made[-1]
 
     yield make

@@ -196,6 +196,7 @@ def _trouble_with_database(database: Database) -> str:
 
 def _trouble_with_disk(recordings: RecordingFiles) -> str:
     try:
+        recordings.try_out()
         free = recordings.free_bytes()
     except StrettoError as error:
         return error.message

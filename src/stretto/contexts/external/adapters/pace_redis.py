@@ -30,7 +30,10 @@ except ImportError as cause:
         "Install it with: pip install 'stretto[redis]'"
     ) from cause
 
-TIMEOUT_S: Final = 0.5
+TIMEOUT_S: Final = 0.04
+"""How long an answer may take before it counts as trouble: every call to the service waits for it.
+As for the cache, a server for which that is too little is too far away to be shared."""
+
 SECONDS_ALONE: Final = 5.0
 """After trouble the server is not asked again for so long."""
 
@@ -54,12 +57,12 @@ class RedisPaceStore:
     """Satisfies PaceStore. The time is the server's, so that the clocks of machines need not
     agree; ``name`` tells services, and accounts with them, apart."""
 
-    def __init__(self, url: str, *, name: str) -> None:
+    def __init__(self, url: str, *, name: str, timeout_s: float = TIMEOUT_S) -> None:
         self._key = f"stretto:pace:{name}"
         self._client: Any = redis.Redis.from_url(
             url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
             protocol=2,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from typing import Any, BinaryIO, Final
 
@@ -175,6 +176,24 @@ class RecordingFiles:
         with self._explained():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return shutil.disk_usage(self._folder).free
+
+    def try_out(self) -> None:
+        """See that what is written here comes onto the disk. Nothing of it stays."""
+        try:
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with TemporaryFile(dir=self._incoming) as file:
+                file.write(b"?")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            why = error.strerror or str(error)
+            if error.errno in NO_SPACE:
+                raise StorageFull(
+                    f"Nothing can be written below {self._folder}: {why}. Free some space."
+                ) from error
+            raise StorageUnavailable(
+                f"Nothing can be written below {self._folder}: {why}. Check the disk it lies on."
+            ) from error
 
     def _place(self, owner: str, digest: str) -> Path:
         return self._folder / (owner or NOBODY) / digest
