@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+
+from benchmarks.process import environment as clean_environment
 
 MODEL = "tiny.en"
 
@@ -32,7 +33,7 @@ def main() -> None:
 def first_words(file: Path, *, whole: bool) -> tuple[float, float]:
     """Seconds to the first text, and to the end of the process."""
     with tempfile.TemporaryDirectory() as home:
-        environment = {**os.environ, "STRETTO_HOME": home, "STRETTO_MODEL": MODEL}
+        environment = {**clean_environment(), "STRETTO_HOME": home, "STRETTO_MODEL": MODEL}
         stretto = [sys.executable, "-m", "stretto"]
         subprocess.run([*stretto, "transcripts", "list"], env=environment, check=True)
         began = time.perf_counter()

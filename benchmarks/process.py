@@ -22,8 +22,12 @@ HEARD_AT_LEAST = 0.99
 """The share of the recording that a system must say it has heard, or the run does not count."""
 
 PATH = re.compile(r"""(?:[A-Za-z]:)?[\\/][^\s:'"]+""")
-# Settings from outside would make a run something else than what the page says was run.
-FOREIGN_SETTINGS = ("STRETTO_", "CT2_", "OMP_", "MKL_", "OPENBLAS_", "ORT_")
+# Settings from outside would make a run something else than what the page says was run. Programs
+# that are installed have their byte code, so it may be written here, too.
+FOREIGN_SETTINGS = (
+    *("STRETTO_", "CT2_", "OMP_", "MKL_", "OPENBLAS_", "ORT_"),
+    "PYTHONDONTWRITEBYTECODE",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
