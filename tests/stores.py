@@ -12,13 +12,14 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import HTTPError
 from xml.etree import ElementTree as ET
 
 import trustme
 
 from stretto.contexts.core.identifiers import Timestamp, TranscriptId
-from stretto.contexts.external.adapters.cdn_s3 import Bucket, S3CDNStore
+from stretto.contexts.external.adapters.cdn_s3 import S3CDNStore
+from stretto.contexts.external.adapters.s3_bucket import Bucket
+from stretto.contexts.external.adapters.s3_requests import S3Requests, StoreRefused
 from stretto.contexts.external.cdn_model import AssetKind, CDNAsset, Content, Draft
 
 ACCESS_KEY = "stretto-tests"
@@ -75,13 +76,26 @@ class S3Server:
             self.process.wait()
             self.process = None
 
-    def unfinished_uploads(self) -> int:
-        """Multipart uploads that were begun and neither completed nor aborted."""
-        address = f"{self.endpoint}/{BUCKET}?uploads"
-        with suppress(HTTPError), urllib.request.urlopen(address, timeout=5) as answer:
-            root = ET.fromstring(answer.read())
-            return sum(one.tag.endswith("}Upload") or one.tag == "Upload" for one in root)
-        return 0
+    def unfinished_uploads(self, asset: CDNAsset) -> list[str]:
+        """The ids of multipart uploads that were begun and neither completed nor aborted."""
+        name = self.bucket().object_name(asset.key)
+        return self._listed("", {"uploads": "", "prefix": name}, "UploadId")
+
+    def arrived_parts(self, asset: CDNAsset) -> int:
+        """Of the uploads that are unfinished."""
+        name = self.bucket().object_name(asset.key)
+        uploads = self.unfinished_uploads(asset)
+        return sum(len(self._listed(name, {"uploadId": one}, "PartNumber")) for one in uploads)
+
+    def _listed(self, name: str, query: dict[str, str], tag: str) -> list[str]:
+        try:
+            answer = S3Requests(bucket=self.bucket()).ask("GET", name, query, timeout_s=10)
+        except StoreRefused as refused:
+            if refused.status == 404:
+                return []
+            raise
+        found = ET.fromstring(answer.body).iter()
+        return [one.text or "" for one in found if one.tag.rpartition("}")[2] == tag]
 
 
 @contextmanager

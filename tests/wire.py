@@ -71,6 +71,7 @@ class Wire:
                     if self.reset:
                         linger = struct.pack("ii", 1, 0)
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    server.shutdown(socket.SHUT_RDWR)  # to close it does not wake who reads from it
                     return
                 if self.black_hole:
                     continue

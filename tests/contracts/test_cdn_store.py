@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +22,7 @@ from stretto.contexts.core.errors import (
 )
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.external.adapters.cdn_folder import FolderStore
-from stretto.contexts.external.adapters.cdn_s3 import PART_BYTES
+from stretto.contexts.external.adapters.cdn_s3 import PART_BYTES, S3CDNStore
 from stretto.contexts.external.cdn_model import CACHE_CONTROL, AssetKey, CDNAsset, Content
 from tests.fakes.assets import MemoryStore
 from tests.stores import (
@@ -218,14 +219,13 @@ def test_under_a_public_address_links_do_not_expire(s3: S3Server) -> None:
     assert location.expires_at is None
 
 
-def test_an_upload_that_failed_leaves_no_parts_behind(both: dict[str, S3Server]) -> None:
-    moto = both["moto"]
+def test_an_upload_that_failed_leaves_no_parts_behind(s3: S3Server) -> None:
     asset, honest = an_asset(LARGE), Content.of_bytes(LARGE)
     with pytest.raises(AssetDamaged):
-        moto.store().put(
+        s3.store().put(
             asset, replace(honest, pieces=lambda: iter((LARGE[:-1],))), sent=lambda _: None
         )
-    assert moto.unfinished_uploads() == 0
+    assert s3.unfinished_uploads(asset) == []
 
 
 def test_without_the_bucket_somebody_is_told_to_make_it(s3: S3Server) -> None:
@@ -255,13 +255,14 @@ def test_without_keys_somebody_is_told_where_to_put_them(
         put(both["rclone"].store(access_key="", secret_key=""), SMALL)
 
 
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "three parts"])
 def test_the_keys_may_be_those_that_aws_knows(
-    both: dict[str, S3Server], monkeypatch: pytest.MonkeyPatch
+    both: dict[str, S3Server], monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     store = both["rclone"].store(access_key="", secret_key="")
-    assert store.size(put(store, SMALL).key) == len(SMALL)
+    assert store.size(put(store, data).key) == len(data)
 
 
 def test_a_server_that_is_down_is_said_to_be_and_works_when_it_is_back(
@@ -301,6 +302,75 @@ def test_a_connection_cut_in_the_middle_leaves_nothing_to_be_fetched(
     wire.cut_after = None
     cut.put(asset, Content.of_bytes(LARGE), sent=lambda _: None)
     assert b"".join(s3.store().read(asset.key)) == LARGE
+    assert s3.unfinished_uploads(asset) == []
+
+
+def broken_off(server: S3Server, store: S3CDNStore) -> tuple[CDNAsset, Content]:
+    """An upload that ends in the middle of its third part, when two have arrived."""
+    asset, seen = an_asset(LARGE), 0
+    pieces = [LARGE[at : at + (1 << 20)] for at in range(0, len(LARGE), 1 << 20)]
+    content = replace(Content.of_bytes(LARGE), pieces=lambda: iter(pieces))
+
+    def sent(count: int) -> None:
+        nonlocal seen
+        seen = count
+        deadline = time.monotonic() + 60.0
+        while count > 2 * PART_BYTES and time.monotonic() < deadline:
+            if server.arrived_parts(asset) == 2:
+                raise Enough
+            time.sleep(0.02)
+
+    with pytest.raises(Enough):
+        store.put(asset, content, sent=sent)
+    assert store.size(asset.key) is None
+    assert len(server.unfinished_uploads(asset)) == 1
+    return asset, content
+
+
+def test_an_upload_that_was_broken_off_goes_on_where_it_ended(s3: S3Server, wire: Wire) -> None:
+    asset, content = broken_off(s3, s3.store())
+    store = s3.store(endpoint=wire.endpoint)
+    store.put(asset, content, sent=lambda _: None)
+    assert b"".join(s3.store().read(asset.key)) == LARGE
+    assert wire.sent < PART_BYTES  # only the third part, which is a small one
+    assert s3.unfinished_uploads(asset) == []
+
+
+def test_what_an_upload_left_goes_when_the_asset_is_deleted(s3: S3Server) -> None:
+    asset, _ = broken_off(s3, s3.store())
+    s3.store().delete(asset.key)
+    assert s3.unfinished_uploads(asset) == []
+
+
+def test_a_part_that_was_damaged_on_the_way_is_sent_again(
+    both: dict[str, S3Server],
+) -> None:
+    moto = both["moto"]  # it takes a part that is not what its signature says
+    with wire_to(moto.port) as wire:
+        wire.flip = LARGE[7:15]
+        asset, content = broken_off(moto, moto.store(endpoint=wire.endpoint))
+        assert wire.flipped
+    moto.store().put(asset, content, sent=lambda _: None)
+    assert b"".join(moto.store().read(asset.key)) == LARGE
+
+
+def test_an_upload_that_the_store_has_forgotten_begins_anew(server: S3Server) -> None:
+    asset, content = broken_off(server, server.store())
+    server.stop()
+    with pytest.raises(CDNUnavailable):
+        server.store().put(asset, content, sent=lambda _: None)
+    server.start()
+    make_bucket(server)
+    server.store().put(asset, content, sent=lambda _: None)
+    assert b"".join(server.store().read(asset.key)) == LARGE
+
+
+def test_an_upload_that_cannot_be_taken_up_again_is_given_up(s3: S3Server, wire: Wire) -> None:
+    asset, content = broken_off(s3, s3.store())
+    wire.cut_after = 4096  # small requests pass, and no part does
+    with pytest.raises(CDNUnavailable):
+        s3.store(endpoint=wire.endpoint).put(asset, content, sent=lambda _: None)
+    assert s3.unfinished_uploads(asset) == []
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "three parts"])

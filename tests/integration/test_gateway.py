@@ -101,6 +101,7 @@ class Desk:
         options: TranscriptionOptions = ENGLISH,
         cancel: CancelToken | None = None,
         tenant: str = "",
+        recording: str = "",
     ) -> Recognition:
         """``number`` makes one recording different from the other."""
         samples = np.concatenate([AUDIO, np.full(16, number, np.int16)])
@@ -111,6 +112,7 @@ class Desk:
             speech=SPEECH,
             cancel=cancel or CancelToken(),
             tenant=tenant,
+            recording=recording,
         )
 
     def attempts(self) -> Counter[str]:
@@ -373,7 +375,8 @@ def test_connections_that_go_away_again_and_again_cost_no_call(tmp_path: Path) -
         manager.close()
 
 
-def test_tenants_take_turns(desk: Setup) -> None:
+@pytest.mark.parametrize("recordings", [1, 8])
+def test_tenants_take_turns_however_many_recordings_they_have(desk: Setup, recordings: int) -> None:
     order: list[str] = []
 
     def script(call: Call) -> Reply:
@@ -383,7 +386,12 @@ def test_tenants_take_turns(desk: Setup) -> None:
     one = desk(script, limit=RateLimit(concurrency=1))
 
     def ask(tenant: str, number: int) -> None:
-        one.ask(number, options=TranscriptionOptions(prompt=tenant), tenant=tenant)
+        one.ask(
+            number,
+            options=TranscriptionOptions(prompt=tenant),
+            tenant=tenant,
+            recording=f"{number % recordings}",
+        )
 
     with ThreadPoolExecutor(24) as pool:
         many = [pool.submit(ask, "many", number) for number in range(16)]
@@ -393,6 +401,28 @@ def test_tenants_take_turns(desk: Setup) -> None:
         [future.result() for future in [*many, *few]]
     assert order.index("few") <= 4
     assert [at for at, tenant in enumerate(order) if tenant == "few"][-1] <= 12
+
+
+def test_a_long_recording_of_a_tenant_does_not_keep_a_short_one_waiting(desk: Setup) -> None:
+    order: list[str] = []
+
+    def script(call: Call) -> Reply:
+        order.append(call.fields["prompt"])
+        return Reply(takes_s=0.02)
+
+    one = desk(script, limit=RateLimit(concurrency=1))
+
+    def ask(recording: str, number: int) -> None:
+        options = TranscriptionOptions(prompt=recording)
+        one.ask(number, options=options, tenant="anna", recording=recording)
+
+    with ThreadPoolExecutor(24) as pool:
+        long = [pool.submit(ask, "long", number) for number in range(16)]
+        while not order:
+            time.sleep(0.001)
+        short = [pool.submit(ask, "short", number) for number in range(4)]
+        [future.result() for future in [*long, *short]]
+    assert [at for at, recording in enumerate(order) if recording == "short"][-1] <= 12
 
 
 @pytest.mark.parametrize("encoder", [FlacEncoder(), WavEncoder()])

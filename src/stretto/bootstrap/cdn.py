@@ -107,7 +107,8 @@ def build_edge(settings: Settings) -> Shop | None:
             "STRETTO_CDN_URL is a bucket, but a package that it needs is not installed. "
             "Install it with: pip install 'stretto[cdn]'"
         )
-    from stretto.contexts.external.adapters.cdn_s3 import Bucket, S3CDNStore
+    from stretto.contexts.external.adapters.cdn_s3 import S3CDNStore
+    from stretto.contexts.external.adapters.s3_bucket import Bucket
 
     name, _, prefix = settings.cdn_url.removeprefix(S3).strip("/").partition("/")
     access_key, secret_key, token = credentials_of(settings)

@@ -90,18 +90,28 @@ class Gateway:
         audio_s: float,
         cancel: Cancellation,
         tenant: str = "",
+        recording: str = "",
     ) -> Answer:
-        """``read`` makes something of a successful answer, or raises UnusableAnswer.
+        """``read`` makes something of a successful answer, or raises UnusableAnswer. Where calls
+        have to wait, tenants take turns, and the recordings of a tenant.
 
         Raises Cancelled; EngineUnavailable when the service does not let us in; EngineFailure when
         it was asked in vain, a TransientEngineFailure when later may be better.
         """
         until = self.clock() + self.deadline_s
+        enter = partial(
+            self.limits.enter,
+            audio_s=audio_s,
+            tenant=tenant,
+            recording=recording,
+            until=until,
+            cancel=cancel,
+        )
         self.budget.tried_first()
         attempt, unseen = 1, 0
         while True:
             self._check_breaker(until, cancel)
-            result = self._attempt(request, read, audio_s, until, cancel, tenant)
+            result = self._attempt(request, read, enter, until, cancel)
             if not isinstance(result, _Trouble):
                 return result
             delay_s = max(self.retries.delay_s(attempt, uniform=self.uniform), result.wait_s)
@@ -137,15 +147,14 @@ class Gateway:
         self,
         request: APIRequest,
         read: Callable[[APIResponse], Answer],
-        audio_s: float,
+        enter: Callable[[], Permit],
         until: float,
         cancel: Cancellation,
-        tenant: str,
     ) -> Answer | _Trouble:
         """The breaker hears in every case how it went, or that nothing was learned."""
         learn: Callable[[], None] = self.breaker.abandoned
         try:
-            permit = self.limits.enter(audio_s=audio_s, tenant=tenant, until=until, cancel=cancel)
+            permit = enter()
             began = self.clock()
             try:
                 result = self._ask(request, read, until, cancel, permit)

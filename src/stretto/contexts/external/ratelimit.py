@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Condition
 
@@ -25,6 +25,10 @@ SECONDS_BETWEEN_LOOKS = 0.2
 """A cancel is noticed so soon; a place that becomes free here wakes those who wait at once."""
 
 
+_Line = tuple[str, str]
+"""Of calls of the same tenant for the same recording."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """The right to make one call; give it back."""
@@ -40,27 +44,36 @@ class TurnPassed(Exception):
 class RateLimitHandler:
     """One for each service and process; ``store`` may be shared with other processes.
 
-    Who waits is served in the order of arrival within a tenant; between tenants, whoever has had
-    the fewest seconds of audio comes first, counted from when it began to wait (Goyal 1996).
+    Tenants take turns, and so do the recordings of a tenant: whoever has had the fewest seconds of
+    audio comes first, counted from when it began to wait (Goyal, Vin, Cheng 1996). The calls of a
+    recording are served in the order of their arrival.
     """
 
     def __init__(self, limit: RateLimit, *, store: PaceStore, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._store = store
         self._clock = clock
-        self._turns: dict[str, deque[object]] = defaultdict(deque)
-        self._served_s: dict[str, float] = {}
+        self._turns: dict[_Line, deque[object]] = defaultdict(deque)
+        self._served_s: dict[str | _Line, float] = {}
         self._changed = Condition()
 
     @property
     def limit(self) -> RateLimit:
         return self._limit
 
-    def enter(self, *, audio_s: float, tenant: str, until: float, cancel: Cancellation) -> Permit:
+    def enter(
+        self,
+        *,
+        audio_s: float,
+        tenant: str,
+        until: float,
+        cancel: Cancellation,
+        recording: str = "",
+    ) -> Permit:
         """Waits for its turn and for room. Raises Cancelled, and TurnPassed at ``until``."""
-        ticket = object()
+        ticket, line = object(), (tenant, recording)
         with self._changed:
-            self._line_up(tenant, ticket)
+            self._line_up(line, ticket)
             try:
                 while True:
                     if cancel.cancelled:
@@ -72,11 +85,12 @@ class RateLimitHandler:
                     if self._next() is ticket:
                         permit, wait = self._try(audio_s)
                         if permit is not None:
-                            self._served_s[tenant] += max(audio_s, 1.0)
+                            for one in (tenant, line):
+                                self._served_s[one] += max(audio_s, 1.0)
                             return permit
                     self._changed.wait(min(wait, left_s, SECONDS_BETWEEN_LOOKS))
             finally:
-                self._leave(tenant, ticket)
+                self._leave(line, ticket)
 
     def leave(self, permit: Permit) -> None:
         self._store.change(lambda pace, _: given_back(pace, permit.name))
@@ -119,21 +133,30 @@ class RateLimitHandler:
         self._store.change(step)
         return (None, wait) if wait > 0 else (Permit(name=name, asked_at=asked_at), 0.0)
 
-    def _line_up(self, tenant: str, ticket: object) -> None:
-        if not self._turns[tenant]:
-            waiting = [self._served_s[t] for t, turns in self._turns.items() if turns]
-            since = min(waiting) if waiting else 0.0
-            self._served_s[tenant] = max(self._served_s.get(tenant, 0.0), since)
-        self._turns[tenant].append(ticket)
+    def _line_up(self, line: _Line, ticket: object) -> None:
+        """Whoever begins to wait has no claim to what others had meanwhile."""
+        waiting, tenant = self._waiting(), line[0]
+        if line not in waiting:
+            beside = [one for one in waiting if one[0] == tenant]
+            self._begin(line, beside)
+            if not beside:
+                self._begin(tenant, [one[0] for one in waiting])
+        self._turns[line].append(ticket)
+
+    def _begin(self, who: str | _Line, beside: Sequence[str | _Line]) -> None:
+        since = min((self._served_s[one] for one in beside), default=0.0)
+        self._served_s[who] = max(self._served_s.get(who, 0.0), since)
+
+    def _waiting(self) -> list[_Line]:
+        return [line for line, tickets in self._turns.items() if tickets]
 
     def _next(self) -> object:
-        tenant = min(
-            (t for t, turns in self._turns.items() if turns), key=self._served_s.__getitem__
-        )
-        return self._turns[tenant][0]
+        served_s = self._served_s
+        line = min(self._waiting(), key=lambda line: (served_s[line[0]], served_s[line]))
+        return self._turns[line][0]
 
-    def _leave(self, tenant: str, ticket: object) -> None:
-        self._turns[tenant].remove(ticket)
+    def _leave(self, line: _Line, ticket: object) -> None:
+        self._turns[line].remove(ticket)
         if not any(self._turns.values()):
             self._served_s.clear()  # with nobody waiting all begin anew
             self._turns.clear()

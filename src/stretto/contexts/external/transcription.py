@@ -107,6 +107,7 @@ class RemoteTranscription:
         speech: Sequence[Span],
         cancel: Cancellation,
         tenant: str = "",
+        recording: str = "",
     ) -> Recognition:
         """``samples`` are 16-bit, 16 kHz, one channel; ``audio`` is their hash, ``speech`` lies in
         them. Raises what ``Gateway.call`` does, and EngineFailure for a recording that is too large
@@ -122,7 +123,12 @@ class RemoteTranscription:
 
         request = self._request(pcm, audio, options)
         answer = self.gateway.call(
-            request, read=read, audio_s=duration_s, cancel=cancel, tenant=tenant
+            request,
+            read=read,
+            audio_s=duration_s,
+            cancel=cancel,
+            tenant=tenant,
+            recording=recording,
         )
         return self._recognition(answer, options, speech)
 

@@ -125,9 +125,11 @@ class SpeechService(Protocol):
         speech: Sequence[Span],
         cancel: CancelToken,
         tenant: str,
+        recording: str,
     ) -> Recognition:
         """``samples`` are 16-bit, 16 kHz, one channel; ``audio`` is their hash, ``speech`` lies in
-        them. Where calls have to wait, those of different ``tenant`` take turns.
+        them. Where calls have to wait, those of different ``tenant`` take turns, and among those of
+        one tenant those of different ``recording``.
 
         Raises Cancelled, EngineUnavailable when the service lets nobody in, and EngineFailure.
         """

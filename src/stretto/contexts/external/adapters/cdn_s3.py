@@ -1,12 +1,11 @@
-"""Any store that speaks the language of S3, through obstore (the Rust crate object_store)."""
+"""Any store that speaks the language of S3, through obstore (the Rust crate object_store); large
+uploads, which obstore cannot take up again, by requests of our own."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -19,15 +18,11 @@ try:
 except ImportError as cause:  # bootstrap says how to install it before it gets here
     raise ImportError("Install it with: pip install 'stretto[cdn]'") from cause
 
-from stretto.contexts.core.errors import (
-    AssetDamaged,
-    AssetMissing,
-    CDNRefused,
-    CDNUnavailable,
-    StorageFull,
-    StrettoError,
-)
+from stretto.contexts.core.errors import AssetDamaged, AssetMissing
 from stretto.contexts.core.identifiers import Timestamp
+from stretto.contexts.external.adapters.s3_bucket import Bucket, explanation, refusal
+from stretto.contexts.external.adapters.s3_multipart import PARTS_AT_ONCE, MultipartUploads
+from stretto.contexts.external.adapters.s3_requests import S3Requests, StoreRefused
 from stretto.contexts.external.cdn_model import (
     LONGEST_LINK_S,
     PIECE_BYTES,
@@ -43,35 +38,11 @@ PART_BYTES: Final = 8 << 20
 MOST_PARTS: Final = 9_000
 """S3 takes 10,000 at most (Amazon S3 user guide, "multipart upload limits")."""
 
-PARTS_AT_ONCE: Final = 3
 QUICK_S: Final = 5
 """For a look or a deletion; a link is to lead to the origin soon when the store is silent."""
 
 SLOW_S: Final = 300
 """For one part: 8 MB in five minutes is an uplink of 28 kB a second."""
-
-_STATUS: Final = re.compile(r"status code: (\d{3})")
-_CODE: Final = re.compile(r"<Code>(\w{1,64})</Code>")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
-    """Where the store is and who we are there. Empty credentials leave it to obstore to find some:
-    the variables of AWS, or the role of the machine."""
-
-    name: str
-    prefix: str = ""
-    endpoint: str = ""
-    region: str = ""
-    public_url: str = ""
-    access_key: str = field(default="", repr=False)
-    secret_key: str = field(default="", repr=False)
-    session_token: str = field(default="", repr=False)
-
-    def __str__(self) -> str:
-        """Example: ``s3://bucket/prefix at https://s3.example.org``."""
-        path = "/".join(part for part in (self.name, self.prefix) if part)
-        return f"s3://{path}" + (f" at {self.endpoint}" if self.endpoint else "")
 
 
 class S3CDNStore:
@@ -93,19 +64,27 @@ class S3CDNStore:
         part_bytes = max(PART_BYTES, -(-content.size_bytes // MOST_PARTS))
         proof = _Proof(part_bytes)
         pieces = proof.watch(content.checked("the origin"), sent)
+        with self._explained(asset.key):
+            if content.size_bytes > part_bytes and self._uploads is not None:
+                name = self._bucket.object_name(asset.key)
+                self._uploads.put(asset, name, pieces, part_bytes=part_bytes)
+            else:
+                self._put(asset, pieces, part_bytes)
+            found = obstore.head(self._quick, asset.key.value)
+        if found["size"] == asset.size_bytes and proof.holds(found["e_tag"]):
+            return
+        self._read_back(asset)
+
+    def _put(self, asset: CDNAsset, pieces: Iterator[bytes], part_bytes: int) -> None:
+        """Through obstore. What is broken off in the middle begins anew the next time."""
         options: dict[str, Any] = {"attributes": dict(asset.headers)}
-        if content.size_bytes <= part_bytes:
+        if asset.size_bytes <= part_bytes:
             body: Any = b"".join(pieces)
             options["use_multipart"] = False
         else:
             body = pieces
             options |= {"chunk_size": part_bytes, "max_concurrency": PARTS_AT_ONCE}
-        with self._explained(asset.key):
-            obstore.put(self._patient, asset.key.value, body, **options)
-            found = obstore.head(self._quick, asset.key.value)
-        if found["size"] == asset.size_bytes and proof.holds(found["e_tag"]):
-            return
-        self._read_back(asset)
+        obstore.put(self._patient, asset.key.value, body, **options)
 
     def size(self, key: AssetKey) -> int | None:
         try:
@@ -126,11 +105,15 @@ class S3CDNStore:
             yield bytes(piece)
 
     def delete(self, key: AssetKey) -> None:
+        """With what an upload left that was broken off: parts cost money, and nobody sees them."""
         try:
             with self._explained(key):
                 obstore.delete(self._quick, key.value)
         except AssetMissing:
-            return
+            pass
+        if self._uploads is not None:
+            with self._explained(key):
+                self._uploads.abort(self._bucket.object_name(key))
 
     def location(self, key: AssetKey, *, now: Timestamp, seconds: float) -> CDNLocation:
         """Under the public address it does not expire; else it is a link that is signed here."""
@@ -161,6 +144,14 @@ class S3CDNStore:
         except AssetDamaged:
             self.delete(asset.key)
             raise
+
+    @cached_property
+    def _uploads(self) -> MultipartUploads | None:
+        """None where only obstore knows the keys."""
+        if not self._bucket.access_key:
+            return None
+        requests = S3Requests(bucket=self._bucket, retries=self._retries)
+        return MultipartUploads(requests=requests, quick_s=QUICK_S, slow_s=SLOW_S)
 
     @cached_property
     def _quick(self) -> Client:
@@ -204,7 +195,10 @@ class S3CDNStore:
             yield
         except (BaseError, OSError, ValueError) as cause:
             # Theirs would name the request with its signature; ours come out as they are.
-            raise _explanation(str(cause), key, self._bucket) from None
+            raise explanation(str(cause), key, self._bucket) from None
+        except StoreRefused as refused:
+            status = str(refused.status or "")
+            raise refusal(status, refused.code, key, self._bucket) from None
 
 
 class _Proof:
@@ -244,61 +238,3 @@ class _Proof:
                 self._parts.append(self._part.digest())
                 self._part = hashlib.md5(usedforsecurity=False)
                 self._in_part = 0
-
-
-def _explanation(text: str, key: AssetKey, bucket: Bucket) -> StrettoError:
-    """Only the status and the code of the store are taken from its words."""
-    code = next(iter(_CODE.findall(text)), "")
-    status = next(iter(_STATUS.findall(text)), "")
-    if not bucket.access_key and _METADATA in text:
-        return CDNRefused(f"{_NO_KEYS.format(store=bucket)}.")
-    kind, sentence = (
-        _SENTENCES.get(code) or _BY_STATUS.get(status) or (CDNUnavailable, _UNREACHABLE)
-    )
-    told = sentence.format(bucket=bucket.name, store=bucket, key=key)
-    answer = f" (it answered {' '.join(filter(None, (status, code)))})" if status else ""
-    return kind(f"{told}{answer}.")
-
-
-_UNREACHABLE: Final = (
-    "{store} cannot be reached just now. What was to be done there waits and is done later"
-)
-_METADATA: Final = "/latest/api/token"
-"""Where obstore asks for the role of the machine when there are no keys."""
-
-_NO_KEYS: Final = (
-    "There are no keys for {store}. Set STRETTO_CDN_ACCESS_KEY and STRETTO_CDN_SECRET_KEY, or "
-    "STRETTO_CDN_CREDENTIALS_FILE"
-)
-_KEYS: Final = "Correct STRETTO_CDN_ACCESS_KEY and STRETTO_CDN_SECRET_KEY"
-_REGION: Final = "Set STRETTO_CDN_REGION to the region of the bucket, and STRETTO_CDN_ENDPOINT"
-_MISSING: Final = "{key} is not in {store}. Publish it again: stretto cdn publish"
-_SENTENCES: Final[dict[str, tuple[type[StrettoError], str]]] = {
-    "NoSuchBucket": (
-        CDNRefused,
-        "There is no bucket {bucket!r}: {store}. Create it, or correct STRETTO_CDN_URL",
-    ),
-    "NoSuchKey": (AssetMissing, _MISSING),
-    "InvalidAccessKeyId": (CDNRefused, f"{{store}} does not know the access key. {_KEYS}"),
-    "SignatureDoesNotMatch": (CDNRefused, f"The secret key of {{store}} is wrong. {_KEYS}"),
-    "ExpiredToken": (CDNRefused, f"The session token for {{store}} has expired. {_KEYS}"),
-    "RequestTimeTooSkewed": (
-        CDNRefused,
-        "{store} says that the clock of this machine is wrong. Set the clock",
-    ),
-    "AuthorizationHeaderMalformed": (CDNRefused, f"{{store}} is in another region. {_REGION}"),
-    "PermanentRedirect": (CDNRefused, f"{{store}} is elsewhere. {_REGION}"),
-    "QuotaExceeded": (StorageFull, "The quota of {store} is used up. Raise it or delete something"),
-    "XMinioStorageFull": (StorageFull, "The disks of {store} are full. Make room there"),
-}
-_BY_STATUS: Final[dict[str, tuple[type[StrettoError], str]]] = {
-    "301": (CDNRefused, f"{{store}} is elsewhere. {_REGION}"),
-    "401": (CDNRefused, f"{{store}} does not take the keys. {_KEYS}"),
-    "403": (
-        CDNRefused,
-        "{store} does not allow it: the keys need the right to put, get and delete objects below "
-        "the prefix",
-    ),
-    "404": (AssetMissing, _MISSING),
-    "507": (StorageFull, "{store} is full. Make room there"),
-}

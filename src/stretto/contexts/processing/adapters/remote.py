@@ -57,8 +57,9 @@ class RemoteEngine:
             audio=chunk.audio,
             speech=chunk.speech,
             cancel=cancel,
+            tenant=options.scope,
             # A long recording does not keep a short one waiting until it is done.
-            tenant=chunk.source.value if chunk.source else "",
+            recording=chunk.source.value if chunk.source else "",
         )
         report(chunk.duration_s)
         return recognition
