@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(300 * TIMES)
 LOSING_LEASE_S = 6
 """A sweep every second."""
 
-SLOW_MACHINE_S = 10.0
+SLOW_MACHINE_S = 30.0
 Broker = RedisServer | RabbitServer
 
 
@@ -185,7 +185,7 @@ def test_a_broker_that_dies_in_the_middle_loses_nothing(
             fleet.submit(*now[each // 2 :])
             broker.start()
             back = time.monotonic()
-            fleet.wait(meanwhile=fleet.start)
+            fleet.wait(SOON_S * each / 6, meanwhile=fleet.start)
             waits.append(time.monotonic() - back)
         chunks = assert_every_file_was_done_once(fleet, files)
         note(fleet, chunks=chunks, kills=0)

@@ -7,17 +7,25 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from stretto.contexts.core.errors import InvalidOption, JobNotInState
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.division import Division
-from stretto.contexts.queue.model import Job, Wanted, WorkerNode
+from stretto.contexts.queue.model import DeathCause, Job, Wanted, WorkerNode
 from stretto.contexts.queue.service import QueueService
 from stretto.interfaces.cli.exit_codes import ExitCode
 from stretto.interfaces.cli.transcripts import moment, printable
+
+NO_WORKER: Final = "No worker is running. Start one: stretto worker"
+NONE_GIVEN_UP: Final = "No job was given up."
+CAUSES: Final = {
+    DeathCause.REFUSED: "another try would not help",
+    DeathCause.ERRORS: "it failed too often",
+    DeathCause.CRASHES: "too many workers died on it",
+}
 
 
 def list_jobs(
@@ -33,7 +41,9 @@ def list_jobs(
     for job in page:
         share = f"{job.progress.fraction:.0%}"
         cells = (str(job.id), moment(job.created_at.unix_s), job.status, str(job.priority), share)
-        print("\t".join((*cells, printable(job.file))))
+        print("\t".join((*cells, _named(job), *_trouble(job))))
+    if not page:
+        print(NONE_GIVEN_UP if status == JobStatus.FAILED else "No such job.", file=sys.stderr)
     if len(page) == limit:
         print(f"There may be more; go on with --after {page[-1].id}", file=sys.stderr)
 
@@ -64,13 +74,15 @@ def show_dead_letter(queue: QueueService, job_id: str, *, as_json: bool) -> None
 def watch_job(queue: QueueService, job_id: str, *, after: int, as_json: bool) -> int:
     """A line for each event until the job is over; with its number, to go on from there."""
     found = JobId.parse(job_id)
+    if not queue.get(found).is_over:
+        hint_without_workers(queue)
     for heard in queue.follow(found, after=after):
         if as_json:
             print(json.dumps({"number": heard.number, **event_document(heard.event)}), flush=True)
             continue
         fields = event_document(heard.event)
         said = " ".join(
-            f"{name}={printable(str(value))}"
+            f"{name}={_short(value)}"
             for name, value in fields.items()
             if name not in {"event", "at", "job_id"} and value is not None
         )
@@ -90,6 +102,8 @@ def cancel_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> No
 def retry_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> None:
     for job_id in _checked(queue, ids):
         _say(queue.retry(job_id), "is queued again", as_json=as_json)
+    if ids:
+        hint_without_workers(queue)
 
 
 def purge_jobs(queue: QueueService, ids: Sequence[str], *, as_json: bool) -> None:
@@ -103,7 +117,18 @@ def dead_letters(queue: QueueService, ids: Sequence[str], *, every: bool) -> lis
     """The ids that were given, or all there are. Raises InvalidOption for both and for neither."""
     if bool(ids) == every:
         raise InvalidOption("Name the jobs by their ids, or say --all.")
-    return [str(job.id) for job in queue.dead_letters.all()] if every else list(ids)
+    if not every:
+        return list(ids)
+    found = [str(job.id) for job in queue.dead_letters.all()]
+    if not found:
+        print(NONE_GIVEN_UP, file=sys.stderr)
+    return found
+
+
+def hint_without_workers(queue: QueueService) -> None:
+    """Somebody may wait for what nobody does."""
+    if not any(node.queues for node in queue.nodes()):
+        print(NO_WORKER, file=sys.stderr)
 
 
 def show_workers(queue: QueueService, *, as_json: bool) -> None:
@@ -118,7 +143,7 @@ def show_workers(queue: QueueService, *, as_json: bool) -> None:
         place = f"{printable(node.host)}:{node.pid}"
         print("\t".join((node.id, place, hands, queues, node.state, since)))
     if not nodes:
-        print("No worker is running. Start one: stretto worker", file=sys.stderr)
+        print(NO_WORKER, file=sys.stderr)
 
 
 def as_document(job: Job) -> dict[str, Any]:
@@ -178,7 +203,8 @@ def _described(job: Job) -> Iterable[tuple[str, str]]:
     yield "priority", str(job.priority)
     yield "progress", f"{progress.fraction:.0%}, {progress.chunks_done} chunks done"
     yield "submitted", moment(job.created_at.unix_s)
-    yield "attempts", f"{job.attempts} ({job.errors} errors, {job.crashes} crashes)"
+    counted = f"{_counted(job.errors, 'error')}, {_counted(job.crashes, 'crash', 'crashes')}"
+    yield "attempts", f"{job.attempts} ({counted})"
     if job.work.part and job.parent:
         yield "part", f"chunk {job.work.part.number} of the job {job.parent}"
     if job.division:
@@ -192,7 +218,27 @@ def _described(job: Job) -> Iterable[tuple[str, str]]:
     if job.error:
         yield "error", printable(job.error.message)
     if job.cause:
-        yield "given up", job.cause.value
+        yield "given up", f"{job.cause}: {CAUSES[job.cause]}"
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _named(job: Job) -> str:
+    chunk = f" (chunk {job.work.part.number})" if job.work.part else ""
+    return printable(job.file) + chunk
+
+
+def _trouble(job: Job) -> Iterable[str]:
+    """Why it was given up, or takes longer."""
+    if job.error and job.status is not JobStatus.COMPLETED:
+        yield printable(job.error.message)
+
+
+def _short(value: object) -> str:
+    """Example: 2.946047067642212 is ``2.95``."""
+    return f"{round(value, 2):g}" if isinstance(value, float) else printable(str(value))
 
 
 def _waiting(job: Job, queue: QueueService) -> Iterable[tuple[str, str]]:

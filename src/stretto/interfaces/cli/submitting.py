@@ -25,7 +25,7 @@ from stretto.contexts.queue.model import FileWork, Job, JobPriority
 from stretto.contexts.queue.service import QueueService, error_of
 from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
 from stretto.interfaces.cli.progress import Display, display
-from stretto.interfaces.cli.queue import as_document
+from stretto.interfaces.cli.queue import as_document, hint_without_workers
 
 StatusOf = Callable[[Job], TranscriptStatus]
 _URL: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -74,8 +74,8 @@ def submit(request: Request) -> int:
     queue = open_queue(settings)
     try:
         codes, jobs = _accept(request, fetch, accept)
-        if jobs and not request.quiet and not any(node.queues for node in queue.nodes()):
-            print("No worker is running. Start one: stretto worker", file=sys.stderr)
+        if jobs and not request.quiet:
+            hint_without_workers(queue)
         if request.wait:
             with build_archive(settings) as archive, display(sys.stderr, quiet=request.quiet) as on:
 
