@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -99,7 +100,6 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     events = EventBus()
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
-    outbox = OutboxWriter(wrote=due.set)
     monitoring = LaterMonitoring(
         settings, database, events, due=due, deliver=lambda: deliver(relay)
     )
@@ -115,12 +115,13 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     concurrency = ConcurrencyLimit(settings.concurrency)
     services = RemoteServices(settings, observer=monitoring)
     monitoring.watch(services)
+    engine_of = partial(build_engine, cache=cache, remote=services)
     processing = ProcessingService(
         reader=LaterReader(settings.decoder),
         detector=LaterDetector(),
-        engine=build_engine(settings, cache, remote=services),
+        engine=engine_of(settings),
         cache=cache,
-        transcripts=SqlTranscriptStore(database, outbox=outbox),
+        transcripts=SqlTranscriptStore(database, outbox=OutboxWriter(wrote=due.set)),
         sizer=DynamicChunkSizer(),
         orchestrator=ParallelOrchestrator(concurrency),
         concurrency=concurrency,
@@ -135,9 +136,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
             database,
             events,
             processing=processing,
-            with_engine=lambda other: replace(
-                processing, engine=build_engine(other, cache, remote=services)
-            ),
+            with_engine=lambda other: replace(processing, engine=engine_of(other)),
             wrote=due.set,
             keeps=use_cache,
         ),
