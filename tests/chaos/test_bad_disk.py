@@ -105,6 +105,7 @@ def test_a_server_says_that_its_disk_takes_nothing_and_serves_again_when_it_does
     with served(home) as server, httpx2.Client(base_url=server.url, timeout=60) as client:
         until(lambda: is_ready(client), seconds=ENOUGH_S, meanwhile=lambda: None)
         with bad_disk(server.process.pid, (), error):
+            until(lambda: not is_ready(client), seconds=ENOUGH_S, meanwhile=lambda: None)
             asked, told = client.get("/ready"), handed_over(client)
         assert asked.status_code == 503
         assert "can be written" in asked.json()["parts"]["disk"]["detail"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from stretto.bootstrap.clock import now
+from stretto.bootstrap.disk_check import KNOWN_S, DiskCheck
 from stretto.contexts.core.errors import StorageUnavailable
 from stretto.contexts.processing.adapters.recording_files import RecordingFiles
 
@@ -49,3 +50,19 @@ def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "recordings").write_text("a file")
     with pytest.raises(StorageUnavailable, match="Check the disk it lies on"):
         RecordingFiles(tmp_path / "recordings", clock=now).try_out()
+
+
+def test_a_server_tries_its_disk_out_now_and_then_however_often_it_is_asked(
+    tmp_path: Path,
+) -> None:
+    folder, moment = tmp_path / "recordings", 0.0
+    check = DiskCheck(RecordingFiles(folder, clock=now), clock=lambda: moment)
+    assert check() == ""
+    folder.rename(tmp_path / "away")
+    folder.write_text("a file in the place of the folder")
+    assert check() == ""
+    moment += KNOWN_S
+    assert "Check the disk" in check()
+    folder.unlink()
+    moment += KNOWN_S
+    assert check() == ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from stretto.application import Archive
 from stretto.bootstrap import build_archive, build_model_library
 from stretto.bootstrap.caching import build_caching
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database, build_database
+from stretto.bootstrap.disk_check import MEGABYTE, DiskCheck
 from stretto.bootstrap.fetching import RecordingFetcher
 from stretto.bootstrap.queueing import build_queue
 from stretto.bootstrap.recordings import RecordingKeeper, keeper_of
@@ -41,9 +42,6 @@ from stretto.settings import Settings
 
 if TYPE_CHECKING:
     from stretto.contexts.processing.adapters.models import ModelLibrary
-
-MEGABYTE: Final = 1_000_000
-LEAST_FREE_BYTES: Final = 200 * MEGABYTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +122,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
         key_needed=always if key_needed is None else key_needed,
         checks={
             "database": lambda: _trouble_with_database(database),
-            "disk": lambda: _trouble_with_disk(keeper.files),
+            "disk": DiskCheck(keeper.files),
             "workers": lambda: _trouble_with_workers(queue),
             "engine": lambda: _trouble_with_engine(settings),
         },
@@ -192,15 +190,6 @@ def _trouble_with_database(database: Database) -> str:
     except StrettoError as error:
         return error.message
     return ""
-
-
-def _trouble_with_disk(recordings: RecordingFiles) -> str:
-    try:
-        recordings.try_out()
-        free = recordings.free_bytes()
-    except StrettoError as error:
-        return error.message
-    return "" if free >= LEAST_FREE_BYTES else f"Only {free // MEGABYTE} MB are free."
 
 
 def _trouble_with_workers(queue: QueueService) -> str:
