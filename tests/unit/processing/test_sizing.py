@@ -59,6 +59,12 @@ def test_an_hour_is_spread_over_small_chunks_and_a_day_gets_larger_ones() -> Non
     assert "16 chunks at once" in crowded.reason
 
 
+def test_a_day_gets_small_chunks_where_large_ones_are_no_quicker() -> None:
+    day = decide(86_400.0, limits=EngineLimits(calls_are_free=True))
+    assert day.target.bytes == 10 * MEGABYTE
+    assert "1440 min" in day.reason
+
+
 def test_ten_minutes_more_do_not_change_the_size_that_is_aimed_at() -> None:
     assert decide(3_600.0).target == decide(4_200.0).target
     assert decide(20_000.0).target == decide(20_600.0).target

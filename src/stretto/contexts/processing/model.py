@@ -63,6 +63,8 @@ class EngineLimits:
     ``max_bytes`` counts the encoded body, overhead included; ``concurrency`` is how many calls
     it serves well at the same time; ``speed`` is audio seconds per second of work, for estimates;
     ``retries`` is how often a failed call is worth another, 0 for an engine that sees to it itself.
+    ``calls_are_free``: a call costs nothing besides its audio, so that larger chunks only take more
+    memory.
     """
 
     max_bytes: int | None = None
@@ -70,6 +72,7 @@ class EngineLimits:
     concurrency: int | None = None
     speed: float | None = None
     retries: int | None = None
+    calls_are_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

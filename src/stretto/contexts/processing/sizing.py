@@ -43,7 +43,7 @@ class DynamicChunkSizer:
     def decide(
         self, file: AudioFile, *, limits: EngineLimits, concurrency: ConcurrencyLimit
     ) -> SizeDecision:
-        target, why = self._wish(file, concurrency)
+        target, why = self._wish(file, limits, concurrency)
         maximum_s = ChunkSize.MAXIMUM_BYTES / BYTES_PER_SECOND
         for limit_s, name in _limits_s(limits):
             if limit_s < maximum_s:
@@ -65,7 +65,9 @@ class DynamicChunkSizer:
             size.target.duration_s, size.maximum_s
         )
 
-    def _wish(self, file: AudioFile, concurrency: ConcurrencyLimit) -> tuple[int, str]:
+    def _wish(
+        self, file: AudioFile, limits: EngineLimits, concurrency: ConcurrencyLimit
+    ) -> tuple[int, str]:
         duration_s = _duration_s(file)
         minutes = duration_s / 60
         if 0 < duration_s <= ChunkSize(ChunkSize.MINIMUM_BYTES).duration_s:
@@ -78,6 +80,8 @@ class DynamicChunkSizer:
                 ChunkSize.MINIMUM_BYTES,
                 f"{minutes:.0f} min is best spread over {at_once} or more small chunks",
             )
+        if limits.calls_are_free:
+            return ChunkSize.MINIMUM_BYTES, f"{minutes:.0f} min, and small chunks are as quick here"
         if concurrency.value > 8:
             return 15 * MEGABYTE, f"{minutes:.0f} min, and {concurrency.value} chunks at once"
         return 20 * MEGABYTE, f"{minutes:.0f} min is long enough for larger chunks"

@@ -41,7 +41,7 @@ class WhisperIdentity:
     @property
     def limits(self) -> EngineLimits:
         # One chunk for each decoder, and one whose speech is being looked for meanwhile.
-        return EngineLimits(concurrency=self._runtime.device.workers + 1)
+        return EngineLimits(concurrency=self._runtime.device.workers + 1, calls_are_free=True)
 
 
 def decoding_settings(device: Device) -> str:
