@@ -18,7 +18,7 @@ from stretto.bootstrap.serving import create_key
 from stretto.contexts.core.access import Scope
 
 OWNERS: Final = ("anna", "boris")
-RECORDING_S: Final = 4.0
+RECORDING_S: Final = 1.5
 TURNS: Final = 10_000
 
 

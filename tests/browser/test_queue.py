@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from playwright.sync_api import Page, expect
@@ -10,8 +11,10 @@ from playwright.sync_api import Page, expect
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import JobError
 from tests.browser.serving import Api
+from tests.fakes.shelf import Shelf, at_home, whole
 from tests.mediagen import media, silence
-from tests.serving import Site, finish
+from tests.servers import copied
+from tests.serving import Site, finish, site
 
 Opened = Callable[..., Page]
 
@@ -68,3 +71,24 @@ def test_a_job_that_was_given_up_says_why_and_can_be_tried_again_or_forgotten(
     row.get_by_role("button", name="Forget: notes.wav").click()
     page.get_by_role("dialog").get_by_role("button", name="Forget").click()
     expect(page.get_by_text("Nothing was given up")).to_be_visible()
+
+
+def test_a_recording_at_an_address_is_fetched_by_the_server_or_it_is_said_why_not(
+    opened: Opened, shelf: Shelf, sqlite_template: Path, tmp_path: Path
+) -> None:
+    home = copied(sqlite_template, tmp_path / "home")
+    shelf.behaviours = {"/talk.mp3": whole, "/gone.mp3": lambda handler: handler.begin(404)}
+    with site(home, settings={"outgoing_allow": "127.0.0.0/8"}, resolve=at_home) as found:
+        page = opened(found.url)
+        page.get_by_label("Address of a recording").fill(shelf.url("/gone.mp3"))
+        page.keyboard.press("Enter")
+        refused = page.locator("article", has_text="/gone.mp3")
+        expect(refused.locator(".error")).to_contain_text("404")
+        refused.get_by_role("button", name="Cancel").click()
+
+        page.get_by_label("Address of a recording").fill(shelf.url("/talk.mp3"))
+        page.get_by_role("button", name="Fetch").click()
+        card = page.locator("article", has_text="talk.mp3")
+        expect(card.locator(".badge")).to_have_text("waiting")
+        expect(card).to_have_count(1)
+        expect(page.get_by_label("Address of a recording")).to_have_value("")

@@ -15,10 +15,10 @@ export const uploads = new (class extends EventTarget {
   list = [];
   tail = Promise.resolve();
 
-  /** Add a file; it is sent when those before it are, and submitted as a job with `options`. */
+  /** Add a file; it is sent when those before it are, and submitted as a job with `options`. An address is fetched by the server. */
   add(file, options) {
     const leaving = new AbortController();
-    const upload = { key: crypto.randomUUID?.() ?? String(Math.random()), name: file.name, size: file.size, sent: 0, state: "waiting", error: null, job: null };
+    const upload = { key: crypto.randomUUID?.() ?? String(Math.random()), name: file.name ?? file, size: file.size, sent: 0, state: "waiting", error: null, job: null };
     upload.cancel = () => {
       leaving.abort();
       this.remove(upload);
@@ -29,21 +29,27 @@ export const uploads = new (class extends EventTarget {
     };
     this.list.unshift(upload);
     this.changed();
-    this.tail = this.tail.then(() => this.run(upload, file, options, leaving.signal));
+    const run = () => this.run(upload, file, options, leaving.signal);
+    if (file.size) this.tail = this.tail.then(run);
+    else run();
   }
 
   async run(upload, file, options, signal) {
     if (signal.aborted) return;
-    upload.state = "sending";
     try {
-      const id = await sendFile(file, signal, (sent) => {
-        upload.sent = sent;
-        this.changed();
-      });
-      upload.state = "submitting";
+      let source = { url: file };
+      upload.state = "fetching";
+      if (file.size) {
+        upload.state = "sending";
+        source = { upload: await sendFile(file, signal, (sent) => {
+          upload.sent = sent;
+          this.changed();
+        }) };
+        upload.state = "submitting";
+      }
       this.changed();
-      upload.job = await submit(id, options, signal);
-      forget(file);
+      upload.job = await submit(source, source.upload ?? upload.key, options, signal);
+      if (file.size) forget(file);
       this.remove(upload);
     } catch (error) {
       if (signal.aborted) return;
@@ -70,11 +76,11 @@ addEventListener("beforeunload", (event) => {
 const remembered = (file) => `upload:${file.name}:${file.size}:${file.lastModified}`;
 const forget = (file) => store(remembered(file), null);
 
-/** Until the job is on the disk: the same upload leads to the same job, however often we have to ask. */
-async function submit(upload, options, signal) {
+/** Until the job is on the disk: the same key leads to the same job, however often we have to ask. */
+async function submit(source, key, options, signal) {
   for (let failures = 0; ; failures += 1) {
     try {
-      return await send("POST", "api/jobs", { upload, ...options }, { signal, headers: { "idempotency-key": `page-${upload}` } });
+      return await send("POST", "api/jobs", { ...source, ...options }, { signal, headers: { "idempotency-key": `page-${key}` } });
     } catch (error) {
       if (!passing(error) || signal.aborted) throw error;
       await pause(backoff(failures), signal);

@@ -135,7 +135,7 @@ const jobs = (status, signal) => get(query("api/jobs", { status, limit: LIMIT })
 
 async function activeJobs(signal) {
   const [working, waiting] = await Promise.all(["processing", "queued"].map((status) => jobs(status, signal)));
-  const first = (a, b) => (a.queue_position ?? Infinity) - (b.queue_position ?? Infinity) || a.created_at - b.created_at;
+  const first = (a, b) => a.created_at - b.created_at;
   const by = (priority) => waiting.jobs.filter((job) => job.priority === priority).sort(first);
   return [
     { name: "working", jobs: working.jobs, more: working.next },

@@ -42,7 +42,8 @@ class TranscribeView extends View {
       icon("upload"),
       h("p", { class: "big" }, t("transcribe.drop")),
       h("p", { class: "soft" }, t("transcribe.drop.text")),
-      h("div", { class: "row center" }, input, h("label", { class: "button primary", for: "files" }, t("transcribe.choose")), canRecord() && record));
+      h("div", { class: "row center" }, input, h("label", { class: "button primary", for: "files" }, t("transcribe.choose")), canRecord() && record),
+      this.addressForm());
     const over = (on) => (event) => {
       event.preventDefault();
       zone.classList.toggle("over", on);
@@ -52,6 +53,16 @@ class TranscribeView extends View {
     addEventListener("dragleave", (event) => event.relatedTarget ?? zone.classList.remove("over"), { signal: this.signal });
     addEventListener("drop", (event) => (over(false)(event), this.take(event.dataTransfer.files)), { signal: this.signal });
     return zone;
+  }
+
+  addressForm() {
+    const link = h("input", { type: "url", required: true, placeholder: "https://…", "aria-label": t("transcribe.address") });
+    const fetching = (event) => {
+      event.preventDefault();
+      uploads.add(link.value, this.chosen());
+      link.value = "";
+    };
+    return h("form", { class: "row", onsubmit: fetching }, link, h("button", {}, t("transcribe.fetch")));
   }
 
   async record(button) {
@@ -221,7 +232,7 @@ function jobCard(job, view) {
   function sentence() {
     const { done_s: done, total_s: total, fraction } = now.progress ?? {};
     if (now.status === "failed") return now.error?.message ?? "";
-    if (now.status === "queued") return now.queue_position ? t("job.position", { n: now.queue_position }) : t("job.waiting");
+    if (now.status === "queued") return t("job.waiting");
     if (now.status !== "processing") return [now.language && languageName(now.language), now.model, moment(now.updated_at)].filter(Boolean).join(" · ");
     const parts = [total ? t("job.done", { done: clock(done), total: clock(total) }) : t("job.begun"), total && percent(fraction)];
     const left = pace.remaining;
