@@ -1,10 +1,29 @@
-"""Prints the score card after the last test."""
+"""What tests of breaking share: places and servers of their own, and the score card after the last
+of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from tests.caches import RedisServer, redis_server
 from tests.chaos import score
+from tests.servers import copied
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """One that may be stopped, and belongs to the test alone."""
+    with redis_server(tmp_path / "redis") as server:
+        yield server
+
+
+@pytest.fixture
+def home(sqlite_template: Path, tmp_path: Path) -> Path:
+    """A folder with an SQLite file that has the newest tables."""
+    return copied(sqlite_template, tmp_path / "home")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

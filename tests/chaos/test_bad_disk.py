@@ -18,7 +18,6 @@ from tests.chaos.score import note, noted, remarked
 from tests.chaos.test_death import ENOUGH_S, TIMES, assert_every_file_was_done_once
 from tests.e2e.program import command, environment
 from tests.e2e.serving import served
-from tests.servers import copied
 
 pytestmark = [needs_bad_disks, pytest.mark.timeout(120 * TIMES)]
 BAD_S = 1.0 if TIMES < 10 else 20.0
@@ -29,11 +28,10 @@ SENTENCES = {"EIO": "Check the disk", "ENOSPC": "is full"}
 IN_HAND = 4
 
 
-@pytest.fixture
-def home(sqlite_template: Path, tmp_path: Path) -> Path:
+@pytest.fixture(autouse=True)
+def disks_can_be_bad() -> None:
     if not can_be_bad():
         pytest.skip("strace may not watch a process that runs")
-    return copied(sqlite_template, tmp_path / "home")
 
 
 def processor_s(pid: int) -> float:

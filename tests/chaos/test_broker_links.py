@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from stretto.contexts.core.job import JobStatus
-from tests.caches import RedisServer, redis_server
+from tests.caches import RedisServer
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, calling, celery_fleet
 from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
@@ -20,7 +19,6 @@ from tests.chaos.score import note, noted, remarked
 from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
 from tests.conftest import BROKERS
 from tests.rabbitmq import RabbitServer
-from tests.servers import copied
 
 pytestmark = pytest.mark.timeout(120 * TIMES)
 BAD_S = 3.0
@@ -29,17 +27,6 @@ SUBMITTED_S = 40.0
 
 IN_HAND = 4
 """Calls of two workers that a fault may have interrupted."""
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture
-def home(sqlite_template: Path, tmp_path: Path) -> Path:
-    return copied(sqlite_template, tmp_path / "home")
 
 
 @pytest.mark.parametrize("toxic", TOXICS if TIMES >= 10 else (Toxic.BLACK_HOLE,))

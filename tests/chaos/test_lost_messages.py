@@ -13,13 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.caches import RedisServer, redis_server
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, calling, celery_fleet
 from tests.chaos.fleet import HOUSE, until
 from tests.chaos.score import note, noted, remarked
 from tests.chaos.test_death import TIMES, assert_every_file_was_done_once
 from tests.conftest import BROKERS
-from tests.servers import copied
 
 pytestmark = pytest.mark.timeout(600)
 LOSSES = 3 if TIMES < 10 else 10 * min(TIMES, 50)
@@ -28,17 +26,6 @@ SWEEP_S = 0.5
 """Of workers with a lease of three seconds."""
 
 Doom = Callable[..., int]
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture
-def home(sqlite_template: Path, tmp_path: Path) -> Path:
-    return copied(sqlite_template, tmp_path / "home")
 
 
 @pytest.fixture(params=BROKERS if TIMES >= 10 else ("redis",))

@@ -7,7 +7,6 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median
 
 import pytest
@@ -16,7 +15,7 @@ from stretto.contexts.core.recognition import Recognition
 from stretto.contexts.external.adapters import pace_redis
 from stretto.contexts.external.adapters.pace_redis import RedisPaceStore
 from stretto.contexts.external.pace import Pace, started
-from tests.caches import RedisServer, redis_server
+from tests.caches import RedisServer
 from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
 from tests.chaos.score import noted, remarked
@@ -33,12 +32,6 @@ USUAL_S = 0.05
 which a machine that does other things may hold up as long as it likes, stands on the card."""
 
 TRIES = 5
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
 
 
 @pytest.fixture
