@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from stretto.contexts.processing.adapters.whisper.decoder import (
     Decoder,
@@ -42,11 +43,11 @@ class Rules:
 @dataclass(slots=True, kw_only=True)
 class Text:
     """What was found for one window. ``attention``: one array (heads, steps) for each token and
-    one for the end."""
+    one for the end, in half precision: a batch keeps some thousand of them."""
 
     tokens: list[int]
     log_probabilities: list[float]
-    attention: list[Array]
+    attention: list[npt.NDArray[np.float16]]
 
     @property
     def total(self) -> float:
@@ -156,7 +157,8 @@ class Search:
             if window.fed < len(window.prompt):
                 continue
             for hypothesis in window.hypotheses:
-                hypothesis.text.attention.append(np.concatenate(attention[hypothesis.row]))
+                followed = np.concatenate(attention[hypothesis.row], dtype=np.float16)
+                hypothesis.text.attention.append(followed)
             closed += self._grow(window, rows, likely)
         self._close(rows, closed, active)
 

@@ -54,7 +54,7 @@ from stretto.contexts.processing.adapters.whisper.vocabulary import Vocabulary
 from stretto.contexts.processing.adapters.whisper.weights import Array, Weights
 from stretto.contexts.processing.model import CancelToken, Samples
 
-WINDOWS_AT_ONCE: Final = 5
+WINDOWS_AT_ONCE: Final = 4
 MULTILINGUAL_TOKENS: Final = 51_865
 """Models of English alone have a token less."""
 
@@ -125,7 +125,7 @@ class Heard:
                 _run(Search(self.runtime.decoder, self.runtime.rules), [window])
                 text = window.best
             steps = max(1, frames[number] // FRAMES_PER_STEP)
-            attention = np.stack(text.attention, axis=1)[..., :steps]
+            attention = np.stack(text.attention, axis=1)[..., :steps].astype(np.float32)
             probabilities = np.exp(text.log_probabilities[: len(said)]).tolist()
             path = [(token, step * POOLED_STEPS) for token, step in path_through(attention)]
             found.append((path, probabilities))
