@@ -355,9 +355,7 @@ def test_connections_that_go_away_again_and_again_cost_no_call(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("recordings", [1, 8])
-def test_tenants_take_turns_however_many_recordings_they_have(
-    desk: Setup, recordings: int
-) -> None:
+def test_tenants_take_turns_however_many_recordings_they_have(desk: Setup, recordings: int) -> None:
     order: list[str] = []
 
     def script(call: Call) -> Reply:

@@ -31,8 +31,6 @@ def test_the_secret_is_nowhere_in_what_is_sent() -> None:
 
 
 def test_a_session_is_part_of_what_is_signed() -> None:
-    headers = signed(
-        Bucket(name="b", access_key="a", secret_key="s", session_token="of-an-hour")
-    )
+    headers = signed(Bucket(name="b", access_key="a", secret_key="s", session_token="of-an-hour"))
     assert headers["x-amz-security-token"] == "of-an-hour"
     assert "x-amz-security-token" in headers["Authorization"]
