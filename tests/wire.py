@@ -62,23 +62,28 @@ class Wire:
             client.close()
             return
         threading.Thread(target=self._back, args=(server, client), daemon=True).start()
+        with client, server:
+            with suppress(OSError):
+                self._up(client, server)
+            with suppress(OSError):  # to close it alone does not wake who reads from it, nor tells
+                server.shutdown(socket.SHUT_RDWR)
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
         count = 0
-        with client, server, suppress(OSError):
-            while data := client.recv(self.slices or PIECE_BYTES):
-                count += len(data)
-                if self.down or (self.cut_after is not None and count > self.cut_after):
-                    self.cuts += 1
-                    if self.reset:
-                        linger = struct.pack("ii", 1, 0)
-                        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    server.shutdown(socket.SHUT_RDWR)  # to close it does not wake who reads from it
-                    return
-                if self.black_hole:
-                    continue
-                if self.latency_s or self.bytes_per_s:
-                    time.sleep(self.latency_s + len(data) / (self.bytes_per_s or 1e12))
-                server.sendall(self._disturbed(data))
-                self.sent += len(data)
+        while data := client.recv(self.slices or PIECE_BYTES):
+            count += len(data)
+            if self.down or (self.cut_after is not None and count > self.cut_after):
+                self.cuts += 1
+                if self.reset:
+                    linger = struct.pack("ii", 1, 0)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                return
+            if self.black_hole:
+                continue
+            if self.latency_s or self.bytes_per_s:
+                time.sleep(self.latency_s + len(data) / (self.bytes_per_s or 1e12))
+            server.sendall(self._disturbed(data))
+            self.sent += len(data)
 
     def _disturbed(self, data: bytes) -> bytes:
         if not self.flip or self.flip not in data:

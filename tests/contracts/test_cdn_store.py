@@ -365,6 +365,17 @@ def test_an_upload_that_the_store_has_forgotten_begins_anew(server: S3Server) ->
     assert b"".join(server.store().read(asset.key)) == LARGE
 
 
+def test_a_large_upload_is_encrypted_and_trusts_whom_the_environment_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rclone_server(tmp_path, encrypted=True) as server:
+        with pytest.raises(CDNUnavailable):
+            put(server.store(), LARGE)
+        monkeypatch.setenv("SSL_CERT_FILE", str(server.authority))
+        store = server.store()
+        assert b"".join(store.read(put(store, LARGE).key)) == LARGE
+
+
 def test_an_upload_that_cannot_be_taken_up_again_is_given_up(s3: S3Server, wire: Wire) -> None:
     asset, content = broken_off(s3, s3.store())
     wire.cut_after = 4096  # small requests pass, and no part does

@@ -22,6 +22,7 @@ from stretto.contexts.external.cdn_model import CDNAsset
 
 PARTS_AT_ONCE: Final = 3
 PARTS_OF_A_PAGE: Final = 1000
+NAMESPACE: Final = "http://s3.amazonaws.com/doc/2006-03-01/"
 NOT_TOLD: Final = frozenset({400, 403, 404, 405, 501})
 """Answers of stores that do not let us, or cannot, list what is unfinished."""
 
@@ -59,12 +60,10 @@ class MultipartUploads:
                 else:
                     sender.send(number, part)
             self._complete(name, upload.id, sender.finished())
-        except AssetDamaged:
-            sender.wait()
-            self._given_up(name, upload.id)
-            raise
-        except StoreRefused:
-            if earlier and not sender.sent:  # whatever is wrong with it: the next try begins anew
+        except Exception as error:
+            sender.wait()  # some stores stand still when they are sent a part twice at once
+            useless = earlier is not None and _is_useless(error, sender)
+            if useless or isinstance(error, AssetDamaged):
                 self._given_up(name, upload.id)
             raise
 
@@ -134,7 +133,7 @@ class MultipartUploads:
         return answer.headers.get("etag", "").strip('"')
 
     def _complete(self, name: str, upload_id: str, tags: list[str]) -> None:
-        root = ET.Element("CompleteMultipartUpload")
+        root = ET.Element("CompleteMultipartUpload", xmlns=NAMESPACE)
         for number, tag in enumerate(tags, 1):
             part = ET.SubElement(root, "Part")
             ET.SubElement(part, "PartNumber").text = str(number)
@@ -162,7 +161,7 @@ class _Sender:
 
     def __init__(self, send: Callable[[int, bytes], str]) -> None:
         self._send = send
-        self.sent = 0
+        self.sent = self.failed = 0
         self._tags: dict[int, str] = {}
         self._running: dict[Future[str], int] = {}
 
@@ -178,6 +177,7 @@ class _Sender:
             try:
                 future.set_result(self._send(number, part))
             except BaseException as error:  # raised again where the future is looked at
+                self.failed += 1
                 future.set_exception(error)
 
         self._running[future] = number
@@ -190,7 +190,8 @@ class _Sender:
 
     def wait(self) -> None:
         """Until nothing is on its way, however that ends."""
-        wait(self._running)
+        done, _ = wait(self._running)
+        self.sent += sum(future.exception() is None for future in done)
 
     def _settle(self, most: int) -> None:
         while len(self._running) > most:
@@ -198,6 +199,14 @@ class _Sender:
             for future in done:
                 self._tags[self._running.pop(future)] = future.result()
                 self.sent += 1
+
+
+def _is_useless(error: Exception, sender: _Sender) -> bool:
+    """Whether an upload that was taken up gets nowhere: no part came through, or the store does not
+    take what has come. One that only could not be completed just now is there the next time."""
+    if not isinstance(error, StoreRefused) or sender.sent:
+        return False
+    return sender.failed > 0 or not error.worth_a_retry
 
 
 def _parts(pieces: Iterator[bytes], part_bytes: int) -> Iterator[bytes]:

@@ -96,14 +96,22 @@ class S3Requests:
             f"{quote(key, safe='-_.~')}={quote(value, safe='-_.~')}"
             for key, value in sorted(query.items())
         )
+        with_body = method in {"PUT", "POST"}  # the standard library would think of a type itself
+        sent = {**({"Content-Type": "application/octet-stream"} if with_body else {}), **headers}
         signed = signature(
-            self.bucket, method=method, url=url, query=asked, body=body, at=self.now()
+            self.bucket,
+            method=method,
+            url=url,
+            query=asked,
+            body=body,
+            content_type=sent.get("Content-Type", ""),
+            at=self.now(),
         )
         request = urllib.request.Request(  # noqa: S310  # the settings allow http(s) alone
             f"{url}?{asked}",
-            data=body if method in {"PUT", "POST"} else None,
+            data=body if with_body else None,
             method=method,
-            headers={"Content-Type": "application/octet-stream", **headers, **signed},
+            headers={**sent, **signed},
         )
         try:
             with self._opener.open(request, timeout=timeout_s) as answer:
@@ -142,7 +150,14 @@ def _code_in(body: bytes) -> str:
 
 
 def signature(
-    bucket: Bucket, *, method: str, url: str, query: str, body: bytes, at: datetime.datetime
+    bucket: Bucket,
+    *,
+    method: str,
+    url: str,
+    query: str,
+    body: bytes,
+    at: datetime.datetime,
+    content_type: str = "",
 ) -> dict[str, str]:
     """The headers that show who asks, and for what. ``query`` is sorted and quoted."""
     moment, day = at.strftime("%Y%m%dT%H%M%SZ"), at.strftime("%Y%m%d")
@@ -152,8 +167,8 @@ def signature(
         "x-amz-content-sha256": hashlib.sha256(body).hexdigest(),
         "x-amz-date": moment,
     }
-    if bucket.session_token:
-        headers["x-amz-security-token"] = bucket.session_token
+    headers |= {"content-type": content_type} if content_type else {}
+    headers |= {"x-amz-security-token": bucket.session_token} if bucket.session_token else {}
     names = ";".join(sorted(headers))
     lines = [f"{name}:{headers[name]}" for name in sorted(headers)]
     asked = [method, place.path, query, *lines, "", names, headers["x-amz-content-sha256"]]
@@ -164,8 +179,8 @@ def signature(
         key = hmac.digest(key, part.encode(), "sha256")
     signed = "\n".join([ALGORITHM, moment, scope, digest]).encode()
     proof = hmac.digest(key, signed, "sha256").hex()
-    del headers["host"]  # the standard library sets it
-    return headers | {
+    shown = {name: headers[name] for name in headers if name.startswith("x-amz-")}
+    return shown | {
         "Authorization": f"{ALGORITHM} Credential={bucket.access_key}/{scope}, "
         f"SignedHeaders={names}, Signature={proof}"
     }
