@@ -26,7 +26,6 @@ from tests.chaos.test_death import (
     SEED,
     TIMES,
     assert_every_file_was_done_once,
-    pytestmark,
 )
 from tests.chaos.test_outages import is_over
 from tests.chaos.worker import a_service, remote_engine
@@ -35,7 +34,7 @@ from tests.fakes.result_cache import MemoryResultCache
 from tests.fakes.transcript_store import MemoryTranscriptStore
 from tests.servers import Server, copied, settings_of
 
-__all__ = ["pytestmark"]
+pytestmark = pytest.mark.timeout(360 * TIMES)
 
 BAD_S = 0.5 if TIMES < 10 else 2.0
 """Eight times that, and the seconds for which a service is left alone that was in trouble, are less
@@ -115,7 +114,7 @@ class RemoteCrew:
 
     def wait(self, jobs: list[JobId], expected: dict[str, str], *, needed: int) -> None:
         """Until all of it is there, every word and nothing twice; nobody does anything for it."""
-        until(self.crew.are_over, seconds=ENOUGH_S * 2, meanwhile=self.crew.start)
+        until(self.crew.are_over, seconds=ENOUGH_S * 4, meanwhile=self.crew.start)
         calls = len(self.service.entries()) - needed
         note(self.crew, chunks=needed, calls=max(calls, needed), kills=0)
         assert {job.status for job in self.crew.jobs().values()} == {JobStatus.COMPLETED}

@@ -194,7 +194,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
     queue.claim(only=job_id(9))
     queue.jobs.soonest_s(EVERY_QUEUE)
     queue.jobs.hasten(300.0)
-    SqlReadyJobs(house, clock=queue.clock).ready(JobPriority.LOW, limit=10)
+    SqlReadyJobs(house, clock=queue.clock).ready([JobPriority.LOW], limit=10)
     queue.jobs.waits(Look(queues=EVERY_QUEUE))
     for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
         queue.jobs.page(listed)

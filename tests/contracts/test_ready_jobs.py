@@ -39,25 +39,26 @@ def add(queue: Queue, number: int, *, in_s: float = 0.0, **given: JobPriority) -
 def test_the_one_that_is_ready_longest_comes_first(queue: Queue, ready: SqlReadyJobs) -> None:
     for number, in_s in ((1, -5.0), (2, -9.0), (3, -7.0)):
         add(queue, number, in_s=in_s)
-    assert ready.ready(MEDIUM, limit=2) == (job_id(2), job_id(3))
+    assert ready.ready([MEDIUM], limit=2)[MEDIUM] == (job_id(2), job_id(3))
 
 
-def test_only_the_jobs_of_the_queue_count(queue: Queue, ready: SqlReadyJobs) -> None:
+def test_only_the_jobs_of_the_queues_count(queue: Queue, ready: SqlReadyJobs) -> None:
     add(queue, 1, priority=JobPriority.HIGH)
-    assert ready.ready(MEDIUM, limit=10) == ()
-    assert ready.ready(JobPriority.HIGH, limit=10) == (job_id(1),)
+    add(queue, 2, priority=JobPriority.LOW)
+    found = ready.ready([MEDIUM, JobPriority.HIGH], limit=10)
+    assert found == {MEDIUM: (), JobPriority.HIGH: (job_id(1),)}
 
 
 def test_a_job_that_is_to_wait_is_ready_when_its_time_has_come(
     queue: Queue, ready: SqlReadyJobs
 ) -> None:
     add(queue, 1, in_s=4.0)
-    assert ready.ready(MEDIUM, limit=10) == ()
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == ()
     queue.clock.advance(5.0)
-    assert ready.ready(MEDIUM, limit=10) == (job_id(1),)
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == (job_id(1),)
 
 
 def test_one_that_is_worked_on_is_not_ready(queue: Queue, ready: SqlReadyJobs) -> None:
     add(queue, 1)
     assert queue.claim() is not None
-    assert ready.ready(MEDIUM, limit=10) == ()
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == ()

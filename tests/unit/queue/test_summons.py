@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -32,10 +33,12 @@ class Ready(dict[JobPriority, list[JobId]]):
 
     away = False
 
-    def ready(self, queue: JobPriority, *, limit: int) -> tuple[JobId, ...]:
+    def ready(
+        self, queues: Iterable[JobPriority], *, limit: int
+    ) -> Mapping[JobPriority, tuple[JobId, ...]]:
         if self.away:
             raise StorageUnavailable
-        return tuple(self.get(queue, ())[:limit])
+        return {queue: tuple(self.get(queue, ())[:limit]) for queue in queues}
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stretto.contexts.core.audio import Span
 from stretto.contexts.core.bus import Publish
-from stretto.contexts.core.errors import EngineFailure, StrettoError
+from stretto.contexts.core.errors import EngineFailure, StrettoError, TransientEngineFailure
 from stretto.contexts.core.events import (
     ChunkProcessingAbandoned,
     ChunkProcessingCompleted,
@@ -41,6 +41,11 @@ class ChunkOutcome:
     recognition: Recognition
     from_cache: bool
     failure: EngineFailure | None = None
+
+    @property
+    def passing_failure(self) -> EngineFailure | None:
+        """The failure, if the chunk may be had later."""
+        return self.failure if self.failure and self.failure.retryable else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +212,17 @@ def chunk_request(
         scope=options.scope,
         source=chunk.source,
     )
+
+
+def not_yet(failures: Sequence[EngineFailure], *, of: int) -> TransientEngineFailure:
+    """Some ``of`` the chunks of a file failed in a way that may pass; the others are done."""
+    wait = "waits" if len(failures) == 1 else "wait"
+    first = failures[0]
+    error = TransientEngineFailure(
+        f"{len(failures)} of {of} chunks {wait} to be tried again. {first.message}"
+    )
+    error.__cause__ = first
+    return error
 
 
 def with_speech(chunk: AudioChunk, detector: SpeechDetector) -> AudioChunk:

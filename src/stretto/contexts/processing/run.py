@@ -8,7 +8,7 @@ from threading import Event, Lock
 from typing import Final
 
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ, AudioFile
-from stretto.contexts.core.errors import Cancelled, EngineFailure, TransientEngineFailure
+from stretto.contexts.core.errors import Cancelled, EngineFailure
 from stretto.contexts.core.events import (
     ChunkProgressed,
     ChunkSizeChosen,
@@ -22,7 +22,12 @@ from stretto.contexts.core.events import (
 )
 from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.core.transcript import CacheUse, Gap, GapReason, Transcript
-from stretto.contexts.processing.chunk_processor import ChunkOutcome, ChunkProcessor, chunk_request
+from stretto.contexts.processing.chunk_processor import (
+    ChunkOutcome,
+    ChunkProcessor,
+    chunk_request,
+    not_yet,
+)
 from stretto.contexts.processing.cutting import cut
 from stretto.contexts.processing.equipment import Equipment, Heard, Progressed
 from stretto.contexts.processing.language import DetectedLanguage, LanguageFinder, resolved
@@ -150,7 +155,7 @@ class Run:
         """On the thread that worked on the chunk: the calling one may be deep in the next."""
         try:
             outcome = processor.process(chunk)
-            if self._may_come_later(outcome):
+            if self._patient and outcome.passing_failure:
                 return outcome  # and no text that follows is handed on
             with self._handing_on:
                 self._merger.add(chunk.planned, outcome.recognition)
@@ -181,23 +186,14 @@ class Run:
             )
         )
 
-    def _may_come_later(self, outcome: ChunkOutcome) -> bool:
-        failure = outcome.failure
-        return self._patient and failure is not None and failure.retryable
-
     def _raise_if_put_off(self) -> None:
         """Everything else is done by now, and its answers are in the cache."""
-        if not self._put_off:
-            return
-        few, all_of_them = len(self._put_off), len(self._put_off) + self._hits + self._misses
-        wait = "waits" if few == 1 else "wait"
-        raise TransientEngineFailure(
-            f"{few} of {all_of_them} chunks {wait} to be tried again. {self._put_off[0].message}"
-        ) from self._put_off[0]
+        if self._put_off:
+            raise not_yet(self._put_off, of=len(self._put_off) + self._hits + self._misses)
 
     def _done(self, chunk: AudioChunk, outcome: ChunkOutcome) -> None:
-        if outcome.failure is not None and self._may_come_later(outcome):
-            self._put_off.append(outcome.failure)
+        if self._patient and (failure := outcome.passing_failure):
+            self._put_off.append(failure)
             return
         self._tracker.finished(chunk.id, chunk.duration_s)
         self._recalled_s += outcome.recognition.recalled_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from stretto.contexts.core.events import DomainEvent
@@ -168,8 +168,10 @@ class Messages(Protocol):
 class ReadyJobs(Protocol):
     """Jobs that could be claimed."""
 
-    def ready(self, queue: JobPriority, *, limit: int) -> tuple[JobId, ...]:
-        """The one that is ready longest first. Raises StorageUnavailable."""
+    def ready(
+        self, queues: Iterable[JobPriority], *, limit: int
+    ) -> Mapping[JobPriority, tuple[JobId, ...]]:
+        """Of each queue, the one that is ready longest first. Raises StorageUnavailable."""
 
 
 class Task(Protocol):

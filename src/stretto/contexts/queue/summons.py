@@ -61,15 +61,14 @@ class Summons:
     def call_again(self, ready: ReadyJobs, queues: Iterable[JobPriority]) -> Called:
         """Where fewer messages wait than jobs are ready, and fewer than ``ENOUGH``, as many as are
         missing. Raises BrokerUnavailable and StorageUnavailable."""
-        sent = waiting = 0
-        for queue in queues:
-            here = self.messages.count(queue)
-            waiting += here
-            jobs = ready.ready(queue, limit=ENOUGH) if here < ENOUGH else ()
-            for job_id in jobs[: max(0, len(jobs) - here)]:
+        waiting = {queue: self.messages.count(queue) for queue in queues}
+        few = [queue for queue, count in waiting.items() if count < ENOUGH]
+        sent = 0
+        for queue, jobs in ready.ready(few, limit=ENOUGH).items() if few else ():
+            for job_id in jobs[: max(0, len(jobs) - waiting[queue])]:
                 self.messages.send(job_id, queue)
                 sent += 1
-        return Called(sent=sent, waiting=waiting + sent)
+        return Called(sent=sent, waiting=sum(waiting.values()) + sent)
 
     def close(self) -> None:
         self.messages.close()

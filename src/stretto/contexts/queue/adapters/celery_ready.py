@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from stretto.contexts.core.identifiers import JobId
@@ -16,12 +17,20 @@ class SqlReadyJobs:
         self._database = database
         self._clock = clock
 
-    def ready(self, queue: JobPriority, *, limit: int) -> tuple[JobId, ...]:
+    def ready(
+        self, queues: Iterable[JobPriority], *, limit: int
+    ) -> Mapping[JobPriority, tuple[JobId, ...]]:
         with self._database.read() as connection:
             now = self._clock.read(connection).at.unix_s
-            values = {"priority": int(queue), "ready": now, "limit": limit}
-            rows = connection.execute(_READY, values).fetchall()
-        return tuple(JobId.parse(job_id) for (job_id,) in rows)
+            found = {
+                queue: connection.execute(
+                    _READY, {"priority": int(queue), "ready": now, "limit": limit}
+                ).fetchall()
+                for queue in queues
+            }
+        return {
+            queue: tuple(JobId.parse(job_id) for (job_id,) in rows) for queue, rows in found.items()
+        }
 
 
 _READY: Final = """
