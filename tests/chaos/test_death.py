@@ -21,11 +21,10 @@ from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause
 from tests.chaos.fleet import Fleet, expected_text, fleet, until
-from tests.chaos.score import note, noted, recovered
+from tests.chaos.score import SEED, note, noted, recovered
 from tests.conftest import Place
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
-SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
 ENOUGH_S = 60.0 * TIMES
 pytestmark = pytest.mark.timeout(180 * TIMES)
 KILLS = 2 if TIMES == 1 else 4 * TIMES

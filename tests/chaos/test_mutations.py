@@ -15,10 +15,9 @@ import pytest
 from stretto.contexts.core.errors import UnusableMedia
 from stretto.contexts.processing.adapters.decoder.reader import IsolatedReader
 from tests import mediagen
-from tests.chaos.score import noted
+from tests.chaos.score import SEED, noted
 
 TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
-SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
 FILES = 200 if TIMES == 1 else 500 * TIMES
 pytestmark = pytest.mark.timeout(FILES * 2)
 
