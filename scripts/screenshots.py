@@ -74,7 +74,7 @@ def work(browser: Browser, url: str, recording: Path, long: Path) -> None:
     page.set_input_files("#files", long)
     card = page.locator("article", has_text=long.name)
     expect(card.get_by_role("log")).to_contain_text("age of foolishness", timeout=60_000)
-    card.evaluate("card => scrollTo(0, card.getBoundingClientRect().top + scrollY - 330)")
+    card.evaluate("card => scrollTo(0, card.getBoundingClientRect().top + scrollY - 500)")
     picture(page, "page-transcribe")
     expect(card.locator(".badge")).to_have_text("done", timeout=180_000)
 
