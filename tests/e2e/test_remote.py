@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ
 from tests.e2e.program import Finished, command, environment
 from tests.e2e.recordings import hissing, speech
+from tests.e2e.serving import served
 from tests.fakes.backend import Backend, backend
 from tests.fakes.backend_script import Reply, in_turn, refused
 from tests.mediagen import media, recorded_speech
@@ -198,6 +200,25 @@ def test_the_local_model_gives_the_words_of_a_service_their_times(office: Office
     heard = [word for word in words if word["probability"] > 0]
     assert len(heard) >= 8
     assert [word["start"] for word in words] == sorted(word["start"] for word in words)
+
+
+def test_the_server_of_this_program_is_a_service_like_any_other(
+    office: Office, tmp_path: Path
+) -> None:
+    recording = tmp_path / "ten.wav"
+    recording.write_bytes(media(speech()[: 10 * SAMPLE_RATE_HZ]))
+    with served(tmp_path / "server") as server:
+        done = office.run(
+            *("transcribe", recording, "--engine", "openai", "--words", "--format", "json"),
+            STRETTO_OPENAI_URL=f"{server.url}/v1",
+            STRETTO_LANGUAGE="en",
+        )
+    assert done.code == 0, done.err
+    assert "best of times" in done.document["text"]
+    segments = done.document["segments"]
+    assert not any("timing" in segment for segment in segments)  # they are the model's own
+    assert all(segment["words"] for segment in segments)
+    assert office.server.entries() == []
 
 
 def test_an_engine_may_stand_behind_another(office: Office) -> None:
