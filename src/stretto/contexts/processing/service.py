@@ -76,16 +76,8 @@ class ProcessingService(Equipment):
 
         if shared is not None and shared.file != content.file_hash:
             shared = None  # it was changed since, and nothing that was done is of use
-        run = Run(
-            self,
-            file,
-            options,
-            cancel or CancelToken(),
-            progressed,
-            heard,
-            shared,
-            patient=patient,
-        )
+        stop = cancel or CancelToken()
+        run = Run(self, file, options, stop, progressed, heard, shared, patient=patient)
         transcript = run.transcribe()
 
         def keep() -> None:
