@@ -30,6 +30,11 @@ pytestmark = pytest.mark.timeout(180 * TIMES)
 KILLS = 2 if TIMES == 1 else 4 * TIMES
 """Two cannot use up the budget of a job: nothing is left to chance in the ordinary run."""
 
+BUSY_LEASE_S = 3
+"""On a machine that does other things as well a worker that lives may be silent for a second."""
+
+NOBODY_DIES_S = 15
+
 IN_FLIGHT = 2
 """Chunks that a worker has at the engine at most."""
 
@@ -63,7 +68,7 @@ def assert_every_file_was_done_once(
 def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Path) -> None:
     dice, kills = random.Random(SEED), 0
     names = [f"talk-{number}" for number in range(8 * TIMES)]
-    with fleet(place, tmp_path, chunk_s=0.4) as crew:
+    with fleet(place, tmp_path, chunk_s=0.4, lease_s=BUSY_LEASE_S) as crew:
         crew.submit(*names)
         crew.start()
         for _ in range(KILLS):
@@ -114,7 +119,7 @@ def test_what_kills_its_workers_is_given_up_after_three_and_its_neighbours_live(
     place: Place, tmp_path: Path
 ) -> None:
     names = [f"talk-{number}" for number in range(min(20, 6 * TIMES))]
-    with fleet(place, tmp_path, lease_s=3) as crew:  # silence is for the dead alone
+    with fleet(place, tmp_path, lease_s=BUSY_LEASE_S) as crew:
         (poisoned,) = crew.submit("poison-9000")
         crew.submit(*names)
         crew.start()
@@ -132,7 +137,8 @@ def test_what_kills_its_workers_is_given_up_after_three_and_its_neighbours_live(
 
 
 def test_a_zombie_that_wakes_up_changes_nothing(place: Place, tmp_path: Path) -> None:
-    with fleet(place, tmp_path, count=1, concurrency=1, chunk_s=0.3) as crew:
+    alone = {"count": 1, "concurrency": 1, "lease_s": BUSY_LEASE_S}
+    with fleet(place, tmp_path, chunk_s=0.3, **alone) as crew:
         (job,) = crew.submit("talk-1")
         crew.start()
         until(lambda: bool(crew.calls()), seconds=ENOUGH_S, meanwhile=lambda: None)
@@ -149,7 +155,7 @@ def test_a_zombie_that_wakes_up_changes_nothing(place: Place, tmp_path: Path) ->
 
 def test_workers_that_are_told_to_leave_finish_or_hand_back(place: Place, tmp_path: Path) -> None:
     names = [f"talk-{number}" for number in range(8 * TIMES)]
-    with fleet(place, tmp_path) as crew:
+    with fleet(place, tmp_path, lease_s=NOBODY_DIES_S) as crew:
         crew.submit(*names)
         crew.start()
         for _ in range(2 * TIMES):
@@ -167,7 +173,7 @@ def test_workers_that_are_told_to_leave_finish_or_hand_back(place: Place, tmp_pa
 
 
 def test_a_second_signal_waits_for_nothing(place: Place, tmp_path: Path) -> None:
-    with fleet(place, tmp_path, count=1, chunk_s=20.0) as crew:
+    with fleet(place, tmp_path, count=1, chunk_s=20.0, lease_s=NOBODY_DIES_S) as crew:
         (job,) = crew.submit("talk-1")
         crew.start()
         until(lambda: bool(crew.calls()), seconds=ENOUGH_S, meanwhile=lambda: None)
