@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import pytest
 
-ENGINE_MODULES: Final = frozenset({"tokenizers", "onnxruntime"})
+ENGINE_MODULES: Final = frozenset({"onnxruntime"})
 """No model runs without them, and they are imported when it is loaded: Whisper, Silero."""
 
 _IMPORTED: Final = re.compile(r"^import time:\s+\d+ \|\s+\d+ \| +(\S+)$", re.MULTILINE)

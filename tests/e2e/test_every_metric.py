@@ -202,13 +202,18 @@ def the_key_is_not_accepted_and_the_job_is_given_up(day: Day) -> None:
 def the_service_is_down(day: Day) -> None:
     day.application.cache.invalidate(Selection())
     day.service.script = lambda _: refused(503, "down")
+    queue, waiting = day.site.serving.queue, list[JobId]()
 
     def left_alone() -> bool:
-        day.is_over(day.submitted(day.recording()), JobStatus.COMPLETED)  # with gaps
+        waiting.append(day.submitted(day.recording()))
+        until(lambda: queue.get(waiting[-1]).errors)
         return day.moved("gateway.calls{outcome=not_made}", "gateway.breakers_open")
 
     with hands(day):
         until(left_alone)
+        for job in waiting:  # they would wait for half a minute, and then be done with gaps
+            queue.cancel(job)
+            day.is_over(job, JobStatus.CANCELLED)
 
 
 def an_engine_stumbles(day: Day) -> None:
