@@ -12,8 +12,9 @@ from stretto.contexts.processing.adapters.whisper.quality import (
     Candidate,
     Doubt,
     better,
+    confirms,
     doubt_about,
-    has_echo,
+    echo_in,
 )
 
 GOOD = Candidate(
@@ -61,7 +62,27 @@ def test_what_looks_wrong_is_named(change, speech_s: float, doubt: Doubt | None)
     ],
 )
 def test_an_echo_is_a_phrase_of_three_words_twice_in_a_row(text: str, echo: bool) -> None:
-    assert has_echo(text) is echo
+    assert (echo_in(text) is not None) is echo
+
+
+TWICE = replace(GOOD, text=" Press one now, press one now! Then hold the line.")
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "confirmed"),
+    [
+        (TWICE, TWICE, True),
+        (TWICE, replace(TWICE, text=" Press one now. Press one now. Then hold a line."), True),
+        (TWICE, replace(TWICE, text=" Hold the line now, hold the line now. Press one."), False),
+        (TWICE, GOOD, False),
+        (replace(TWICE, log_probability=-2.0), replace(TWICE, text=" x" + TWICE.text), False),
+        (replace(GOOD, text=""), replace(GOOD, text=" "), True),
+    ],
+)
+def test_what_two_decodings_say_alike_was_said(
+    first: Candidate, again: Candidate, confirmed: bool
+) -> None:
+    assert confirms(again, first, speech_s=8.0) is confirmed
 
 
 @pytest.mark.parametrize(

@@ -210,3 +210,17 @@ def test_a_cancel_ends_the_search() -> None:
 
     with pytest.raises(Cancelled):
         search(TableDecoder([counting(3)]), cancelled=refuse).run([window()])
+
+
+@pytest.mark.parametrize(
+    ("temperature", "shares"), [(1.0, [0.6, 0.3, 0.1, 0.0]), (0.5, [0.78, 0.2, 0.02, 0.0])]
+)
+def test_tokens_are_drawn_as_often_as_they_are_probable(
+    temperature: float, shares: list[float]
+) -> None:
+    likely = np.log(np.array([0.6, 0.3, 0.1, 1e-30]), dtype=np.float32)
+    likely[3] = -np.inf
+    drawing = search(TableDecoder([]), temperature=temperature)
+    drawn = np.bincount([drawing._sampled(likely) for _ in range(4000)], minlength=4) / 4000
+    assert drawn[3] == 0
+    assert np.allclose(drawn, shares, atol=0.03)

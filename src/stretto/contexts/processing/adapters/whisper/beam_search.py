@@ -238,10 +238,10 @@ class Search:
         yield from (c for c in near_top if not over or c[1] == self._rules.end)
 
     def _sampled(self, likely: Array) -> int:
-        """Gumbel, "Statistical Theory of Extreme Values", 1954: the largest of the disturbed
-        log-probabilities is a fair draw."""
-        noise = self._dice.gumbel(size=len(likely))
-        return int(np.argmax(likely / self._temperature + noise))
+        """One number between 0 and the sum of all odds falls into the part of one token."""
+        odds = np.exp((likely - likely.max()) / self._temperature)
+        upto = np.cumsum(odds, dtype=np.float64)
+        return int(np.searchsorted(upto, self._dice.random() * upto[-1], side="right"))
 
     def _close(self, rows: Rows, closed: Sequence[Hypothesis], active: Sequence[Window]) -> None:
         """Free rows from the highest down; whoever stood last moves into the hole."""

@@ -111,6 +111,9 @@ class Heard:
     value: StorageView
     size: int
 
+    def alone(self, number: int) -> None:
+        """They are padded to the longest of their batch."""
+
     def languages(
         self,
     ) -> list[list[tuple[str, float]]]:

@@ -14,6 +14,7 @@ from stretto.contexts.processing.adapters.whisper.quality import (
     SPEECH_WORTH_TEXT_S,
     Candidate,
     better,
+    confirms,
     doubt_about,
 )
 from stretto.contexts.processing.adapters.whisper.runtime import (
@@ -53,8 +54,10 @@ def decode_batch(
     candidates = encoded.generate(prompts, cancel)
     cancel.raise_if_cancelled()
     settled = [
-        _settle(runtime, window, candidate, language, options, cancel)
-        for window, candidate, language in zip(windows, candidates, languages, strict=True)
+        _settle(runtime, encoded.alone(number), window, candidate, language, options, cancel)
+        for number, (window, candidate, language) in enumerate(
+            zip(windows, candidates, languages, strict=True)
+        )
     ]
     return _timed(runtime, encoded, windows, settled, languages, options, cancel)
 
@@ -89,6 +92,7 @@ def _prompt(
 
 def _settle(
     runtime: Runtime,
+    encoded: Encoded | None,
     window: Window,
     first: Candidate,
     language: Language | None,
@@ -98,13 +102,13 @@ def _settle(
     """The first pass where it leaves no doubt, else the best of the fallbacks."""
     if doubt_about(first, speech_s=window.speech_s) is None:
         return first
-    encoded = runtime.encode([window.samples], FULL_FRAMES, cancel)
+    encoded = encoded or runtime.encode([window.samples], FULL_FRAMES, cancel)
     best = first
     for temperature, timestamps in runtime.second_pass:
         cancel.raise_if_cancelled()
         prompt = _prompt(runtime, language, options, timestamps=timestamps)
         (again,) = encoded.generate([prompt], cancel, temperature=temperature)
-        confirmed = again.text.strip() == first.text.strip()
+        confirmed = confirms(again, first, speech_s=window.speech_s)
         best = better(best, again, speech_s=window.speech_s)
         if doubt_about(best, speech_s=window.speech_s) is None or again.is_silence or confirmed:
             break

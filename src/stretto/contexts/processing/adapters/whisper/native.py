@@ -76,6 +76,12 @@ class Heard:
     def size(self) -> int:
         return len(self.windows)
 
+    def alone(self, number: int) -> Heard:
+        """What is found in it then is found in the batch, too."""
+        one = Heard(self.runtime, [self.windows[number]], [self.steps[number]])
+        one.texts = [self.texts[number]]
+        return one
+
     def languages(self) -> list[list[tuple[str, float]]]:
         tokens = self.runtime.vocabulary.languages
         found = []

@@ -57,18 +57,31 @@ class Candidate:
         )
 
 
-def has_echo(text: str) -> bool:
-    """Whether a phrase of three words or more stands twice in a row.
+def echo_in(text: str) -> list[str] | None:
+    """The first phrase of three words or more that stands twice in a row, without its marks.
 
     Example: "press one now press one now" has one, "no no no" has none.
     """
     words = ["".join(c for c in word.lower() if c.isalnum()) for word in text.split()]
-    return any(
-        words[start : start + length] == words[start + length : start + 2 * length]
-        and len(set(words[start : start + length])) > 1
-        for length in range(SHORTEST_ECHO_WORDS, len(words) // 2 + 1)
-        for start in range(len(words) - 2 * length + 1)
+    return next(
+        (
+            words[start : start + length]
+            for length in range(SHORTEST_ECHO_WORDS, len(words) // 2 + 1)
+            for start in range(len(words) - 2 * length + 1)
+            if words[start : start + length] == words[start + length : start + 2 * length]
+            and len(set(words[start : start + length])) > 1
+        ),
+        None,
     )
+
+
+def confirms(again: Candidate, first: Candidate, *, speech_s: float) -> bool:
+    """Whether a second decoding says what the doubtful first one said: all of it, or, when a phrase
+    stood there twice and nothing else was wrong, that phrase twice. Then it was said twice."""
+    if again.text.strip() == first.text.strip():
+        return True
+    both = {doubt_about(one, speech_s=speech_s) for one in (first, again)}
+    return both == {Doubt.ECHO} and echo_in(again.text) == echo_in(first.text)
 
 
 def doubt_about(candidate: Candidate, *, speech_s: float) -> Doubt | None:
@@ -84,7 +97,7 @@ def doubt_about(candidate: Candidate, *, speech_s: float) -> Doubt | None:
         return Doubt.TOO_MUCH_TEXT
     if speech_s >= SPEECH_WORTH_A_RATE_S and tokens < FEWEST_TOKENS_PER_SECOND * speech_s:
         return Doubt.TOO_LITTLE_TEXT
-    if has_echo(candidate.text):
+    if echo_in(candidate.text):
         return Doubt.ECHO
     return None
 

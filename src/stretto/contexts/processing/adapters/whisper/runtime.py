@@ -40,6 +40,10 @@ class Encoded(Protocol):
     def size(self) -> int:
         """The number of windows."""
 
+    def alone(self, number: int) -> Encoded | None:
+        """One window by itself, heard with its full 30 seconds; None where it was heard with less,
+        and would have to be encoded again."""
+
     def languages(self) -> list[list[tuple[str, float]]]:
         """For each window Whisper's language codes with their probabilities, best first."""
 
