@@ -16,8 +16,8 @@ M_MMAP_THRESHOLD: Final = -3
 """From glibc's malloc.h; see mallopt(3)."""
 
 LARGE_BYTES: Final = 9_500_000
-"""The samples of a chunk are larger; what the encoder writes, and what the decoder hears of a window,
-is not."""
+"""The samples of a chunk are larger; what the encoder writes, and what the decoder hears of a
+window, is not."""
 
 
 def share_one_heap() -> None:
