@@ -6,34 +6,21 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.caches import RedisServer, redis_server
+from tests.caches import RedisServer
 from tests.chaos.celery_fleet import SOON_S, celery_fleet
 from tests.chaos.clocks import VARIABLE, set_to
 from tests.chaos.score import note, noted
 from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
-from tests.servers import copied
 
 pytestmark = [
     pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it"),
     pytest.mark.timeout(900),
 ]
 QUITS = 2 * min(TIMES, 50)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path / "redis") as server:
-        yield server
-
-
-@pytest.fixture
-def home(sqlite_template: Path, tmp_path: Path) -> Path:
-    return copied(sqlite_template, tmp_path / "home")
 
 
 def test_a_worker_that_is_two_hours_ahead_does_nothing_twice(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from threading import Thread
 
@@ -119,6 +120,18 @@ def test_what_is_dropped_is_taken_by_nobody() -> None:
     waiting.drop(dropped)
     waiting.drop(dropped)
     assert sizes(waiting) == [2, 1, 1]
+
+
+def test_nobody_waits_for_an_engine_that_was_closed() -> None:
+    waiting = WaitingPieces[Piece](Paddings(), workers=2)
+    left = added(waiting, full(3))
+    (taken,) = waiting.take()[:1]
+    waiting.abandon()
+    assert waiting.take() == []
+    assert not taken.answer.done()
+    for one in left[2:]:
+        with pytest.raises(CancelledError):
+            one.answer.result(timeout=0)
 
 
 def test_each_piece_has_its_answer() -> None:

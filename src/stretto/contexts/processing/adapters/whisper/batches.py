@@ -97,6 +97,13 @@ class WaitingPieces(Generic[Piece]):
         with self._lock:
             self._waiting = deque(one for one in self._waiting if id(one) not in unwanted)
 
+    def abandon(self) -> None:
+        """Nobody takes any more of them: whoever waits for an answer hears CancelledError."""
+        with self._lock:
+            abandoned, self._waiting = self._waiting, deque()
+        for one in abandoned:
+            one.answer.cancel()
+
 
 def settle(batch: Sequence[Waiting[Piece]], recognise: Callable[[], Sequence[Recognition]]) -> None:
     """Give each piece its answer, or all of them what went wrong."""

@@ -142,6 +142,8 @@ class WhisperEngine(WhisperIdentity):
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._pieces_of_all_chunks is not None:
+            self._pieces_of_all_chunks.abandon()
 
     def _pieces(self, chunk: AudioChunk) -> list[_Piece]:
         pieces = []
