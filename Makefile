@@ -46,8 +46,8 @@ arch: $(VENV)/.test ## Who may import whom
 unit: $(VENV)/.test ## The tests alone
 	@$(BIN)/pytest
 
-chaos: $(VENV)/.test ## Kill workers again and again: CHAOS=times as often as the tests, SEED=which way
-	@STRETTO_CHAOS=$(or $(CHAOS),10) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos tests/server/test_hostile_input.py
+chaos: $(VENV)/.test ## Break it on purpose: CHAOS=times as often as the tests, SEED=which way, SHARE=in how many processes
+	@STRETTO_CHAOS=$(or $(CHAOS),10) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -v -n $(or $(SHARE),3) --dist worksteal --durations 40 tests/chaos tests/server/test_hostile_input.py
 
 soak: $(VENV)/.test ## Mixed work and random faults: MINUTES=120, SEED=which way
 	@STRETTO_CHAOS_MINUTES=$(or $(MINUTES),120) STRETTO_CHAOS_SEED=$(or $(SEED),1) $(BIN)/pytest -n 0 -s tests/chaos/test_long_run.py

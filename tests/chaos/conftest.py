@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,18 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def home(sqlite_template: Path, tmp_path: Path) -> Path:
     """A folder with an SQLite file that has the newest tables."""
     return copied(sqlite_template, tmp_path / "home")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of the processes that share the tests has ended."""
+    score.taken(getattr(node, "workeroutput", {}).get("score", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["score"] = score.given()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

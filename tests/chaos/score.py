@@ -1,5 +1,5 @@
 """One card for everything that was broken in a run: tests note what they saw, and it is printed at
-the end of ``make chaos``."""
+the end of ``make chaos``, with the sums over all processes that tests ran in."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import os
 import platform
 import subprocess
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
@@ -89,6 +90,18 @@ def recovered(after_s: list[float]) -> None:
 def remarked(*lines: str) -> None:
     """What no sum can be made of."""
     _remarks.extend(lines)
+
+
+def given() -> dict[str, Any]:
+    """What this process noted, as the one that prints the card takes it."""
+    return {"counts": dict(_counts), "recoveries_s": _recoveries_s, "remarks": _remarks}
+
+
+def taken(notes: Mapping[str, Any]) -> None:
+    """What another process noted; nothing, if it crashed."""
+    _counts.update(notes.get("counts", {}))
+    _recoveries_s.extend(notes.get("recoveries_s", ()))
+    _remarks.extend(notes.get("remarks", ()))
 
 
 def card() -> list[str]:
