@@ -188,7 +188,7 @@ CREATE TABLE queue_job (
     error TEXT,
     cause TEXT,
     request_key TEXT,
-    request_digest TEXT NOT NULL, callback TEXT DEFAULT '' NOT NULL, parent TEXT, division TEXT, owner TEXT DEFAULT '' NOT NULL,
+    request_digest TEXT NOT NULL, callback TEXT DEFAULT '' NOT NULL, parent TEXT, division TEXT, owner TEXT DEFAULT '' NOT NULL, outages INTEGER DEFAULT 0 NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE INDEX queue_job_ready ON queue_job (priority, run_at, id) WHERE status = 'queued';
@@ -284,5 +284,5 @@ CREATE TABLE access_key (
     PRIMARY KEY (id),
     UNIQUE (sha256)
 );
-INSERT INTO alembic_version VALUES ('0010');
+INSERT INTO alembic_version VALUES ('0011');
 INSERT INTO cache_state VALUES (lower(hex(randomblob(16))), 0);

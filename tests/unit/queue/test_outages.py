@@ -32,6 +32,7 @@ from tests.unit.queue.shop import SOON_S, Crew
 
 AWAY = "The service cannot be reached."
 LOST_CHUNK = 2
+MOST = RetryConfig().most_outages
 
 
 class AwayEngine(MemoryEngine):
@@ -144,12 +145,13 @@ def undisturbed() -> str:
     return Studio({TALK.name: a_talk(90.0)}).transcribe(an_engine()).text
 
 
+@pytest.mark.parametrize("away_s", [20.0, 1800.0])
 @pytest.mark.parametrize("dice", [lambda: 0.0, random.Random(7).random, lambda: 0.999])
 @pytest.mark.parametrize("divides", [False, True], ids=["whole", "divided"])
-def test_a_service_that_is_away_for_twenty_seconds_costs_no_word(
-    office: Office, undisturbed: str, divides: bool, dice: Callable[[], float]
+def test_a_service_that_is_away_for_half_an_hour_costs_no_word(
+    office: Office, undisturbed: str, divides: bool, dice: Callable[[], float], away_s: float
 ) -> None:
-    engine = AwayEngine(office.away_for(20.0))
+    engine = AwayEngine(office.away_for(away_s))
     done = office.work(engine, dice=dice, patient=True, divides=divides)
     assert done.status is JobStatus.COMPLETED
     assert office.transcript().status is TranscriptStatus.COMPLETE
@@ -169,7 +171,7 @@ def test_the_job_says_why_it_waits_and_when_it_goes_on(office: Office) -> None:
 
     office.bell.ring = look  # type: ignore[method-assign]
     chunks = office.work(engine, dice=lambda: 0.0, patient=True).progress.chunks_known
-    waiting = next(job for job in seen if job.status is JobStatus.QUEUED and job.errors)
+    waiting = next(job for job in seen if job.status is JobStatus.QUEUED and job.outages)
     assert waiting.error is not None
     assert waiting.error.message == f"1 of {chunks} chunks waits to be tried again. {AWAY}"
     assert waiting.run_at.unix_s > waiting.updated_at.unix_s
@@ -192,8 +194,8 @@ def test_of_a_divided_file_only_the_part_that_failed_waits(
     engine = AwayEngine(lambda chunk: away(chunk) and chunk.planned.index == LOST_CHUNK)
     done = office.work(engine, dice=lambda: 0.0, patient=True, divides=True)
     assert office.transcript().text == undisturbed
-    assert (done.errors, done.attempts, done.error) == (0, 2, None)
-    assert [part.errors for part in office.parts() if part.errors] == [4]
+    assert (done.outages, done.attempts, done.error) == (0, 2, None)
+    assert [part.outages for part in office.parts() if part.outages] == [4]
     assert [event.job_id for event in office.retries()] == [office.parts()[LOST_CHUNK].id] * 4
     told = [one.event for one in office.twin.history[str(done.id)]]
     waits = [event for event in told if isinstance(event, JobPartRetried)]
@@ -202,18 +204,18 @@ def test_of_a_divided_file_only_the_part_that_failed_waits(
     ]
 
 
-def test_when_five_tries_were_in_vain_what_is_there_is_kept_and_the_gap_is_named(
+def test_when_twenty_tries_were_in_vain_what_is_there_is_kept_and_the_gap_is_named(
     office: Office, undisturbed: str
 ) -> None:
     engine = AwayEngine(lambda chunk: chunk.planned.index == LOST_CHUNK)
     done = office.work(engine, dice=lambda: 0.0, patient=True)
-    assert (done.status, done.attempts) == (JobStatus.COMPLETED, 5)
+    assert (done.status, done.attempts) == (JobStatus.COMPLETED, MOST)
     (gap,) = office.transcript().coverage.gaps
     assert gap.detail == AWAY
     assert all(segment.text in undisturbed for segment in office.transcript().segments)
 
 
-def test_a_part_that_was_tried_five_times_in_vain_is_a_gap_and_a_dead_letter(
+def test_a_part_that_was_tried_twenty_times_in_vain_is_a_gap_and_a_dead_letter(
     office: Office,
 ) -> None:
     engine = AwayEngine(lambda chunk: chunk.planned.index == LOST_CHUNK)
@@ -221,7 +223,7 @@ def test_a_part_that_was_tried_five_times_in_vain_is_a_gap_and_a_dead_letter(
     assert done.status is JobStatus.COMPLETED
     assert [gap.detail for gap in office.transcript().coverage.gaps] == [AWAY]
     lost = office.parts()[LOST_CHUNK]
-    assert (lost.status, lost.cause, lost.errors) == (JobStatus.FAILED, DeathCause.ERRORS, 5)
+    assert (lost.status, lost.cause, lost.outages) == (JobStatus.FAILED, DeathCause.ERRORS, MOST)
 
 
 def test_what_another_try_cannot_help_is_a_gap_at_once(office: Office) -> None:
@@ -239,12 +241,12 @@ def test_whoever_waits_for_the_text_gets_what_there_is(office: Office) -> None:
 
 
 @pytest.mark.parametrize("dice", [lambda: 0.0, lambda: 0.999])
-def test_the_waits_for_a_service_that_is_away_last_for_half_a_minute_at_least(
+def test_the_waits_for_a_service_that_is_away_grow_to_minutes_and_last_for_half_an_hour_at_least(
     dice: Callable[[], float],
 ) -> None:
     policy = RetryPolicy(dice=dice)
-    waits = [policy.delay_s(errors, outage=True) for errors in range(1, 5)]
-    bounds = [4.0, 8.0, 16.0, 32.0]
+    waits = [policy.outage_delay_s(outages) for outages in range(1, MOST)]
+    bounds = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, *[300.0] * (len(waits) - 7)]
     assert all(bound / 2 <= wait <= bound for wait, bound in zip(waits, bounds, strict=True))
-    assert sum(waits) >= 30.0
+    assert sum(waits) >= 1800.0
     assert policy.config == RetryConfig()

@@ -44,9 +44,9 @@ def taken(job: Job, *, seconds: float = 1.0) -> Job:
     return transitions.claimed(job, at(seconds), holder="worker 1", lease=until(seconds + 30.0)).job
 
 
-def failing(job: Job, *, retryable: bool = True, seconds: float = 2.0) -> Change:
+def failing(job: Job, *, seconds: float = 2.0, retryable: bool = True, **how: bool) -> Change:
     change = transitions.failed(
-        job, at(seconds), fence=job.fence, error=BAD_LUCK, retryable=retryable, policy=POLICY
+        job, at(seconds), fence=job.fence, error=BAD_LUCK, retryable=retryable, policy=POLICY, **how
     )
     assert change is not None
     return change
@@ -178,6 +178,18 @@ def test_errors_and_crashes_are_counted_apart() -> None:
     assert failing(taken(job)).job.crashes == 0, "its worker lived to say what went wrong"
 
 
+def test_an_outage_is_no_error_of_the_job() -> None:
+    job = a_job()
+    for _ in range(19):
+        job = failing(taken(job), outage=True).job
+    assert (job.status, job.outages, job.errors) == (JobStatus.QUEUED, 19, 0)
+    erring = failing(taken(job)).job
+    assert (erring.status, erring.outages, erring.errors) == (JobStatus.QUEUED, 19, 1)
+    assert erring.run_at == at(2.0 + 0.5 * 2.0 * 2).at, "as after any first error"
+    change = failing(taken(erring), outage=True)
+    assert (change.job.status, change.job.cause) == (JobStatus.FAILED, DeathCause.ERRORS)
+
+
 def test_crashes_of_days_ago_are_forgotten() -> None:
     job = died(died(a_job(), 0.0).job, HOUR_S).job
     late = died(job, 80 * HOUR_S).job
@@ -220,9 +232,10 @@ def test_a_job_that_is_to_be_cancelled_does_not_start_again(how: str) -> None:
 
 
 def test_requeueing_begins_anew_but_never_with_an_old_fence() -> None:
-    dead = replace(failing(taken(a_job()), retryable=False).job, crashes=2)
+    dead = replace(failing(taken(a_job()), retryable=False).job, outages=7, crashes=2)
     job = transitions.requeued(dead, at(50.0)).job
-    assert (job.status, job.errors, job.crashes, job.error) == (JobStatus.QUEUED, 0, 0, None)
+    assert (job.status, job.error) == (JobStatus.QUEUED, None)
+    assert (job.errors, job.outages, job.crashes) == (0, 0, 0)
     assert (job.fence, job.cause) == (1, None)
 
 

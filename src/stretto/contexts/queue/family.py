@@ -87,7 +87,7 @@ def loses_parts(before: Job, after: Job) -> bool:
 
 def _told_why(parent: Job, before: Job, part: Job, place: Part, now: Moment) -> Change | None:
     """Whoever looks at the parent sees why it takes longer."""
-    failed = (part.errors, part.crashes) != (before.errors, before.crashes)
+    failed = _failures(part) != _failures(before)
     if part.status is not JobStatus.QUEUED or not failed or not parent.is_waiting:
         return None
     error = part.error or JobError(kind="", message="")
@@ -171,3 +171,7 @@ def _share(done_s: float, total_s: float) -> float:
 
 def _told(job: Job, now: Moment) -> JobProgressed:
     return transitions.progress_event(job, job.progress, now)
+
+
+def _failures(job: Job) -> tuple[int, int, int]:
+    return job.errors, job.outages, job.crashes

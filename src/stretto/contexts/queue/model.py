@@ -146,10 +146,10 @@ class Job:
 
     ``fence`` counts the claims: whoever writes about a job says which claim gives the right to,
     and an older one gives none. ``work_key`` is equal for equal work. ``run_at`` is the moment
-    before which it is not to be claimed. ``errors`` counts failed tries, ``crashes`` workers that
-    vanished since ``crashes_since`` without finishing more than ``crashed_after`` chunks.
-    ``cancelling`` is a wish that its worker has yet to see, ``callback`` a URL that wants to hear
-    of the end. A job with a ``division`` waits for
+    before which it is not to be claimed. ``errors`` counts failed tries, ``outages`` those that
+    met a service in trouble, ``crashes`` workers that vanished since ``crashes_since`` without
+    finishing more than ``crashed_after`` chunks. ``cancelling`` is a wish that its worker has yet
+    to see, ``callback`` a URL that wants to hear of the end. A job with a ``division`` waits for
     its parts, which are jobs with this one as their ``parent``, and is claimed again to put them
     together.
     """
@@ -167,6 +167,7 @@ class Job:
     holder: str = ""
     lease: Lease | None = None
     errors: int = 0
+    outages: int = 0
     crashes: int = 0
     crashes_since: Timestamp | None = None
     crashed_after: int = 0

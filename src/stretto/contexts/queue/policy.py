@@ -1,5 +1,5 @@
-"""When a job is tried again, and when it is given up: two budgets, one for errors and one for
-crashes."""
+"""When a job is tried again, and when it is given up: a budget for errors, one for outages of a
+service, and one for crashes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from stretto.contexts.queue.model import DeathCause
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryConfig:
-    """The budgets of a job. With these defaults the waits are at most 4, 8, 16 and 32 s."""
+    """The budgets of a job. With these defaults the waits after errors are at most 4, 8, 16 and
+    32 s, and those of an outage last for 34 to 68 minutes in all."""
 
     most_errors: int = 5
+    most_outages: int = 20
     base_s: float = 2.0
     cap_s: float = 300.0
     most_crashes: int = 3
@@ -35,19 +37,25 @@ class RetryPolicy:
             return DeathCause.REFUSED
         return DeathCause.ERRORS if errors >= self.config.most_errors else None
 
+    def death_by_outage(self, outages: int) -> DeathCause | None:
+        """Why a job that met a service in trouble so often, now included, waits for it no more."""
+        return DeathCause.ERRORS if outages >= self.config.most_outages else None
+
     def death_by_crash(self, crashes: int) -> DeathCause | None:
         return DeathCause.CRASHES if crashes >= self.config.most_crashes else None
 
-    def delay_s(self, errors: int, *, outage: bool = False) -> float:
+    def delay_s(self, errors: int) -> float:
         """Anything from nothing to ``min(cap_s, base_s * 2 ** errors)``: those that failed
-        together do not come back together (full jitter; Brooker, AWS 2015).
+        together do not come back together (full jitter; Brooker, AWS 2015)."""
+        return self.dice() * self._bound_s(errors)
 
-        In an ``outage`` half of that is waited in any case (his equal jitter), or all tries of a
-        job might be over within seconds. With the defaults the four waits are 30 s at least.
-        """
-        bound_s = min(self.config.cap_s, self.config.base_s * 2.0**errors)
-        least_s = bound_s / 2 if outage else 0.0
-        return least_s + self.dice() * (bound_s - least_s)
+    def outage_delay_s(self, outages: int) -> float:
+        """From half of that to all of it (his equal jitter), so that nobody's tries are over while
+        the service has hardly begun to be away."""
+        return (1.0 + self.dice()) / 2 * self._bound_s(outages)
+
+    def _bound_s(self, tries: int) -> float:
+        return min(self.config.cap_s, self.config.base_s * 2.0**tries)
 
     def crash_counted(
         self, crashes: int, since: Timestamp | None, *, now: Timestamp

@@ -16,8 +16,8 @@ class RetryHandler:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
 
     def is_last(self, job: Job) -> bool:
-        """Whether a job that fails once more is given up."""
-        return self.policy.death_by_error(job.errors + 1, retryable=True) is not None
+        """Whether a job that meets an outage once more does not wait for its end again."""
+        return self.policy.death_by_outage(job.outages + 1) is not None
 
     def after_error(
         self,

@@ -119,20 +119,26 @@ def failed(
     policy: RetryPolicy,
     outage: bool = False,
 ) -> Change | None:
-    """Tried again later, or given up."""
+    """Tried again later, or given up. An ``outage`` of a service is nothing that the job did wrong,
+    and is counted by itself."""
     if not is_held(job, fence):
         return None
     if job.cancelling:
         return _cancelled(job, now)
-    errors = job.errors + 1
-    counted = replace(job, errors=errors, error=error, crashes=0, crashes_since=None)
-    cause = policy.death_by_error(errors, retryable=retryable)
+    met = replace(job, error=error, crashes=0, crashes_since=None)
+    if outage:
+        tries = job.outages + 1
+        counted, cause = replace(met, outages=tries), policy.death_by_outage(tries)
+    else:
+        tries = job.errors + 1
+        cause = policy.death_by_error(tries, retryable=retryable)
+        counted = replace(met, errors=tries)
     if cause is not None:
         dead = moved(counted, JobStatus.FAILED, now, cause=cause)
         event = JobFailed(at=now.at, job_id=job.id, reason=error.message, cause=cause.value)
         return Change(dead, (event,))
-    delay_s = policy.delay_s(errors, outage=outage)
-    return _again(counted, now, delay_s=delay_s, reason=error.message, attempt=errors)
+    delay_s = policy.outage_delay_s(tries) if outage else policy.delay_s(tries)
+    return _again(counted, now, delay_s=delay_s, reason=error.message, attempt=tries)
 
 
 def expired(job: Job, now: Moment, *, policy: RetryPolicy) -> Change | None:
@@ -194,6 +200,7 @@ def requeued(job: Job, now: Moment) -> Change:
     fresh = replace(
         job,
         errors=0,
+        outages=0,
         crashes=0,
         crashes_since=None,
         crashed_after=0,

@@ -157,6 +157,7 @@ def as_document(job: Job) -> dict[str, Any]:
         "progress": dataclasses.asdict(job.progress),
         "attempts": job.attempts,
         "errors": job.errors,
+        "outages": job.outages,
         "crashes": job.crashes,
         "transcript_id": str(job.transcript_id) if job.transcript_id else None,
         "error": {"kind": job.error.kind, "message": job.error.message} if job.error else None,
@@ -203,8 +204,12 @@ def _described(job: Job) -> Iterable[tuple[str, str]]:
     yield "priority", str(job.priority)
     yield "progress", f"{progress.fraction:.0%}, {progress.chunks_done} chunks done"
     yield "submitted", moment(job.created_at.unix_s)
-    counted = f"{_counted(job.errors, 'error')}, {_counted(job.crashes, 'crash', 'crashes')}"
-    yield "attempts", f"{job.attempts} ({counted})"
+    counted = (
+        _counted(job.errors, "error"),
+        _counted(job.outages, "outage"),
+        _counted(job.crashes, "crash", "crashes"),
+    )
+    yield "attempts", f"{job.attempts} ({', '.join(counted)})"
     if job.work.part and job.parent:
         yield "part", f"chunk {job.work.part.number} of the job {job.parent}"
     if job.division:

@@ -41,6 +41,7 @@ def of_job(job: Job) -> Document:
         "progress": job.progress,
         "attempts": job.attempts,
         "errors": job.errors,
+        "outages": job.outages,
         "crashes": job.crashes,
         "transcript_id": str(job.transcript_id) if job.transcript_id else None,
         "error": {"kind": job.error.kind, "message": trouble_of(job)} if job.error else None,

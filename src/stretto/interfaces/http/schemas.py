@@ -90,6 +90,7 @@ class Job(BaseModel):
     progress: Progress
     attempts: int
     errors: int
+    outages: int
     crashes: int
     transcript_id: str | None
     error: JobTrouble | None

@@ -33,7 +33,7 @@ COLUMNS: Final = (
         "error",
         "cause",
     ),
-    *("callback", "parent", "division"),
+    *("callback", "parent", "division", "outages"),
 )
 UNCHANGING: Final = frozenset(
     {"id", "file", "work", "work_key", "priority", "created_at", "callback", "parent"}
@@ -73,6 +73,7 @@ def changing_row_of(job: Job) -> dict[str, Any]:
         "lease_until": job.lease.until_s if job.lease else None,
         "lease_boot": job.lease.boot if job.lease else "",
         "errors": job.errors,
+        "outages": job.outages,
         "crashes": job.crashes,
         "crashes_since": job.crashes_since.unix_s if job.crashes_since else None,
         "crashed_after": job.crashed_after,
@@ -105,6 +106,7 @@ def job_of(row: Any) -> Job:
         holder=found["holder"],
         lease=None if until is None else Lease(until, found["lease_boot"]),
         errors=found["errors"],
+        outages=found["outages"],
         crashes=found["crashes"],
         crashes_since=None if since is None else Timestamp(since),
         crashed_after=found["crashed_after"],

@@ -45,6 +45,7 @@ queue_job = sa.Table(
     sa.Column("callback", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Column("parent", sa.Text),
     sa.Column("division", sa.Text),
+    sa.Column("outages", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Index(
         "queue_job_ready",
         "priority",

@@ -126,7 +126,7 @@ async function sure(job) {
 function sentence(job) {
   const { done_s: done, total_s: total, fraction } = job.progress ?? {};
   if (job.status === "processing") return total ? `${t("job.done", { done: clock(done), total: clock(total) })} · ${percent(fraction)}` : t("job.begun");
-  const tries = job.errors || job.crashes ? t("job.tries", { errors: job.errors, crashes: job.crashes }) : "";
+  const tries = job.errors || job.outages || job.crashes ? t("job.tries", job) : "";
   const later = job.status === "queued" && job.run_at * 1000 > Date.now() ? t("job.later", { when: fullMoment(job.run_at) }) : "";
   return [moment(job.status === "queued" ? job.created_at : job.updated_at), later, tries].filter(Boolean).join(" · ");
 }
