@@ -59,7 +59,7 @@ class House:
                 fence=job.fence,
                 error=AWAY,
                 retryable=retryable,
-                outage=True,
+                outage=retryable,
                 policy=POLICY,
             ),
         )
@@ -87,7 +87,7 @@ def test_a_job_says_why_it_waits_and_until_when(
     show_job(house.service, JOB, as_json=False)
     said = capsys.readouterr().out
     assert "error:       The service is away." in said
-    assert "attempts:    1 (1 error, 0 crashes)" in said
+    assert "attempts:    1 (0 errors, 1 outage, 0 crashes)" in said
     (waits,) = [line for line in said.splitlines() if line.startswith("waits:")]
     assert waits.endswith("Z, then it is tried again")
 
