@@ -239,6 +239,24 @@ def test_a_worker_serves_only_the_queues_that_it_is_given(
         assert {node.queues for node in fleet.queue.nodes()} == {(JobPriority.HIGH,)}
 
 
+def test_a_busy_worker_leaves_the_next_call_to_others(
+    home: Path, tmp_path: Path, broker: Broker
+) -> None:
+    """And holds no message for as long as its job takes, which brokers do not put up with."""
+    with celery_fleet(home, tmp_path, broker.url, concurrency=1, chunk_s=60.0) as fleet:
+        fleet.start()
+        fleet.submit("talk-1")
+        fleet.wait_for_calls(1)
+        fleet.submit("talk-2")
+        until(lambda: fleet.waiting() >= 1, seconds=SOON_S, meanwhile=lambda: None)
+        assert fleet.log().count("] received") == 1
+        fleet.count, fleet.chunk_s = 2, 0.02
+        fleet.start()
+        until(
+            lambda: fleet.count_of(JobStatus.COMPLETED) == 1, seconds=SOON_S, meanwhile=fleet.start
+        )
+
+
 def test_a_running_job_is_cancelled_within_two_seconds(
     home: Path, tmp_path: Path, redis: RedisServer
 ) -> None:
