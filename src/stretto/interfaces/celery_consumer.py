@@ -23,6 +23,8 @@ class FreeHandsConsumer(Consumer):  # type: ignore[misc]
 
     def create_task_handler(self, *given: Any, **named: Any) -> Callable[[Any], None]:
         receive: Callable[[Any], None] = super().create_task_handler(*given, **named)
+        if self.hub is None:  # a pool that Celery has wait in its own way
+            return receive
 
         def receive_if_free(message: Any) -> None:
             if self._is_busy():
