@@ -153,7 +153,7 @@ class CeleryMessages:
     def count(self, priority: JobPriority) -> int:
         with self._counting_lock, self._unavailable():
             kept, self._channel = self._channel, None
-            again = RETRY_ONCE if kept else {**RETRY_ONCE, "max_retries": 0}
+            again = RETRY_ONCE if kept is not None else {**RETRY_ONCE, "max_retries": 0}
             try:
                 count = self._counting.autoretry(_count, kept, **again)
                 found, self._channel = count(QUEUES[priority])
