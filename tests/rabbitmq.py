@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,10 @@ START_S: Final = 150.0
 class RabbitServer:
     """Can be killed, and started again at the same port with what it had on the disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, int] | None = None) -> None:
+        """``settings`` are those of the application ``rabbit``."""
         self.folder = folder
+        self._settings = settings or {}
         self.port, self._names_port, self._nodes_port = free_ports(3)
         self._name = f"stretto-{uuid.uuid4().hex[:8]}@localhost"
         self._node: subprocess.Popen[bytes] | None = None
@@ -38,6 +40,8 @@ class RabbitServer:
     def start(self) -> None:
         """It answers when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        told = ", ".join(f"{{{name}, {value}}}" for name, value in self._settings.items())
+        (self.folder / "advanced.config").write_text(f"[{{rabbit, [{told}]}}].\n")
         environment = self._environment()
         if self._names is None:
             self._names = _started(
@@ -70,6 +74,10 @@ class RabbitServer:
             for priority in ("high", "medium", "low"):
                 connection.default_channel.queue_delete(f"stretto.{priority}")
 
+    def log(self) -> str:
+        """What it has written: who came, and whom it turned away."""
+        return "".join(path.read_text() for path in sorted((self.folder / "log").glob("*.log")))
+
     def _answers(self) -> bool:
         try:
             with Connection(self.url, connect_timeout=2) as connection:
@@ -91,7 +99,7 @@ class RabbitServer:
             "RABBITMQ_LOG_BASE": self.folder / "log",
             "RABBITMQ_PID_FILE": self.folder / "pid",
             "RABBITMQ_CONFIG_FILE": self.folder / "none",
-            "RABBITMQ_ADVANCED_CONFIG_FILE": self.folder / "none-advanced",
+            "RABBITMQ_ADVANCED_CONFIG_FILE": self.folder / "advanced.config",
             "RABBITMQ_CONF_ENV_FILE": self.folder / "none-environment",
             "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface "
@@ -123,8 +131,10 @@ def _started(
 
 
 @contextmanager
-def rabbit_server(folder: Path) -> Generator[RabbitServer, None, None]:
-    server = RabbitServer(folder)
+def rabbit_server(
+    folder: Path, settings: Mapping[str, int] | None = None
+) -> Generator[RabbitServer, None, None]:
+    server = RabbitServer(folder, settings)
     try:
         server.start()
         yield server

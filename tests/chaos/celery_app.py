@@ -1,7 +1,8 @@
 """The fleet's Celery for tests: the program's own, but with recordings that are made up from their
 names, and an engine that writes each call into a ledger outside.
 
-STRETTO_TEST_LEDGER and STRETTO_TEST_CHUNK_S say where the ledger is and how long a chunk takes.
+STRETTO_TEST_LEDGER and STRETTO_TEST_CHUNK_S say where the ledger is and how long a chunk takes;
+STRETTO_TEST_VISIBILITY_S after how long Redis delivers again what nobody acknowledged.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ class LedgerWiring(Wiring):
 wiring = LedgerWiring(load_settings())
 app = celery_of(wiring.settings, (__name__,))
 FleetProcess(wiring).attach(app)
+if "STRETTO_TEST_VISIBILITY_S" in os.environ:
+    app.conf.broker_transport_options = {
+        **app.conf.broker_transport_options,
+        "visibility_timeout": float(os.environ["STRETTO_TEST_VISIBILITY_S"]),
+    }
 
 
 @signals.worker_ready.connect

@@ -47,6 +47,10 @@ class CeleryFleet(Fleet):
     def wait(self, seconds: float = SOON_S, meanwhile: Callable[[], None] = lambda: None) -> None:
         until(self.are_over, seconds=seconds, meanwhile=meanwhile)
 
+    def open(self) -> int:
+        """Jobs that are not over."""
+        return sum(not job.is_over for job in self.jobs().values())
+
     def wait_for_calls(self, count: int) -> None:
         """Until the engine was called so often."""
         until(lambda: sum(self.calls().values()) >= count, seconds=SOON_S, meanwhile=lambda: None)

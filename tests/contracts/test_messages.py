@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from stretto.contexts.core.errors import BrokerUnavailable
 from stretto.contexts.core.identifiers import JobId
-from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
+from stretto.contexts.queue.adapters.celery_broker import CeleryMessages, an_app
 from stretto.contexts.queue.model import JobPriority
 from stretto.contexts.queue.ports import Messages
 from tests.caches import RedisServer, redis_server
 from tests.conftest import BROKERS
 from tests.fakes.messages import MemoryMessages
-from tests.rabbitmq import free_ports
+from tests.rabbitmq import RabbitServer, free_ports
 
 
 @pytest.fixture
@@ -77,6 +78,54 @@ def test_a_connection_that_the_broker_closed_is_opened_again(redis: RedisServer)
     messages.send(JobId.new(), JobPriority.HIGH)
     assert messages.count(JobPriority.HIGH) == 1
     messages.close()
+
+
+def test_whoever_counts_connects_once_and_again_when_the_broker_closed_it(
+    redis: RedisServer,
+) -> None:
+    messages = CeleryMessages(redis.url)
+    messages.count(JobPriority.HIGH)
+    before = connections_to(redis)
+    for priority in JobPriority:
+        messages.count(priority)
+    assert connections_to(redis) == before + 1
+    redis.stop()
+    with pytest.raises(BrokerUnavailable):
+        messages.count(JobPriority.HIGH)
+    redis.start()
+    messages.send(JobId.new(), JobPriority.HIGH)
+    assert messages.count(JobPriority.HIGH) == 1
+    messages.close()
+
+
+def connections_to(redis: RedisServer) -> int:
+    """Since it started, with that of whoever asks here."""
+    return int(redis.run("INFO", "stats")["total_connections_received"])
+
+
+def test_counting_opens_one_connection_to_rabbitmq(rabbitmq: RabbitServer) -> None:
+    before = rabbitmq.log().count("accepting AMQP connection")
+    messages = CeleryMessages(rabbitmq.url)
+    for _ in range(3):  # of queues that are not there, too
+        assert [messages.count(priority) for priority in JobPriority] == [0, 0, 0]
+    messages.close()
+    assert rabbitmq.log().count("accepting AMQP connection") <= before + 1
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_stays_away_is_looked_for_every_few_seconds(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker; who waits the longer the longer it was away comes late when it is back."""
+    waits: list[float] = []
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _: None)
+    app = an_app(f"{scheme}://127.0.0.1:{free_ports(1)[0]}/0")
+    with app.connection_for_read() as connection, pytest.raises(OperationalError):
+        connection.ensure_connection(lambda _, wait: waits.append(wait), 20)
+    app.close()
+    assert len(waits) == 20
+    assert waits[0] < 2
+    assert max(waits) <= 3
 
 
 def test_a_message_holds_the_id_of_the_job_and_nothing_else_of_it(redis: RedisServer) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 TASK: Final = "stretto.work"
 POOLS: Final = frozenset({"prefork", "thread"})
 NOTHING: Final = "nothing to do"
+CONSUMER: Final = "stretto.interfaces.celery_consumer:FreeHandsConsumer"
+"""By its name: only the first process needs it."""
+
 QUEUES: Final = "stretto_queues"
 """Under this name the children find in their configuration which queues the command line named."""
 
@@ -71,6 +74,8 @@ class FleetProcess:
 
     def attach(self, app: Celery) -> None:
         app.task(self.work, name=TASK, throws=(StrettoError,), shared=True)
+        if not app.conf.worker_disable_prefetch:  # which Celery offers for Redis alone
+            app.conf.worker_consumer = CONSUMER
         for sent, handler in (
             (signals.after_setup_logger, self._log),
             (signals.after_setup_task_logger, self._log),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Exchange, Queue
+from celery.app.amqp import AMQP
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ChannelError, KombuError
 
 from stretto.contexts.core.errors import BrokerUnavailable
@@ -31,17 +33,45 @@ HEARTBEAT_S: Final = 5
 START_S: Final = 60.0
 """So long a child may take to open its database on a busy machine."""
 
+LONGEST_WAIT_S: Final = 3.0
+"""So long a worker waits before it looks for a broker again that was not there."""
+
 NOT_FOUND: Final = "404"
 RETRY_ONCE: Final = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 """The connection may be one that the broker closed since."""
 
+SILENCE_S: Final = 3.0 * HEARTBEAT_S
+"""So long a worker waits for an answer while it sets up its connection, when no signs of life are
+looked for yet."""
+
 REDIS_OPTIONS: Final = {
     "socket_connect_timeout": ANSWER_S,
-    "socket_timeout": 3.0 * HEARTBEAT_S,
+    "socket_timeout": SILENCE_S,
     "socket_keepalive": True,
     "health_check_interval": HEARTBEAT_S,
     "queue_order_strategy": "priority",
 }
+AMQP_OPTIONS: Final = {"read_timeout": SILENCE_S, "write_timeout": SILENCE_S}
+
+
+class ImpatientConnection(Connection):  # type: ignore[misc]
+    """To a broker that is looked for every few seconds, however long it was away: kombu waits two
+    seconds longer after each try, up to half a minute, in which jobs that are called for find
+    nobody. Not all workers of a fleet look at the same moment."""
+
+    def ensure_connection(self, *given: Any, **named: Any) -> Connection:
+        waits = {
+            "interval_start": random.uniform(0.5, 1.5),  # noqa: S311 - spread, not secret
+            "interval_step": 1.0,
+            "interval_max": LONGEST_WAIT_S,
+        }
+        return super().ensure_connection(*given, **(waits | named))
+
+
+class ImpatientAmqp(AMQP):  # type: ignore[misc]
+    """What Celery makes its connections with."""
+
+    Connection = ImpatientConnection
 
 
 def is_redis(url: str) -> bool:
@@ -51,7 +81,7 @@ def is_redis(url: str) -> bool:
 def an_app(url: str, *, modules: tuple[str, ...] = (), pool: str = "prefork") -> Celery:
     """Celery set up for messages that are only calls: JSON alone, acknowledged when a hand is
     there, fetched one at a time, without results; children are spawned, never forked."""
-    app = Celery("stretto", broker=url, include=modules, set_as_current=False)
+    app = Celery("stretto", broker=url, include=modules, set_as_current=False, amqp=ImpatientAmqp)
     exchange = Exchange("stretto", type="direct")
     app.conf.update(
         accept_content=["json"],
@@ -75,7 +105,7 @@ def an_app(url: str, *, modules: tuple[str, ...] = (), pool: str = "prefork") ->
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_heartbeat=2 * HEARTBEAT_S,
-        broker_transport_options=REDIS_OPTIONS if is_redis(url) else {},
+        broker_transport_options=REDIS_OPTIONS if is_redis(url) else AMQP_OPTIONS,
     )
     return app
 
@@ -98,6 +128,10 @@ class CeleryMessages:
         self._connection = self._app.connection_for_write()
         self._producer = self._app.amqp.Producer(self._connection)
         self._lock = Lock()
+        # Whoever submits does not wait for one that counts.
+        self._counting = self._app.connection_for_write()
+        self._channel: Any = None
+        self._counting_lock = Lock()
 
     @property
     def place(self) -> str:
@@ -117,18 +151,21 @@ class CeleryMessages:
             )
 
     def count(self, priority: JobPriority) -> int:
-        with self._unavailable(), self._app.connection_for_write() as connection:
+        with self._counting_lock, self._unavailable():
+            kept, self._channel = self._channel, None
+            again = RETRY_ONCE if kept is not None else {**RETRY_ONCE, "max_retries": 0}
             try:
-                found = connection.default_channel.queue_declare(QUEUES[priority], passive=True)
-            except ChannelError as error:
-                if str(error.reply_code) != NOT_FOUND:
-                    raise
-                return 0  # nobody has sent or fetched anything yet
-        return int(found.message_count)
+                count = self._counting.autoretry(_count, kept, **again)
+                found, self._channel = count(QUEUES[priority])
+            finally:
+                if self._channel is None:  # a late answer is not for the next question
+                    self._counting.collect()
+        return int(found)
 
     def close(self) -> None:
-        with self._lock:
+        with self._lock, self._counting_lock:
             self._connection.release()
+            self._counting.release()
             self._app.close()
 
     @contextmanager
@@ -140,6 +177,15 @@ class CeleryMessages:
             raise BrokerUnavailable(
                 f"The broker {self.place} does not answer: {said.splitlines()[0][:200]}"
             ) from trouble
+
+
+def _count(queue: str, *, channel: Any) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError as error:
+        if str(error.reply_code) != NOT_FOUND:
+            raise
+        return 0  # nobody has sent or fetched anything yet
 
 
 def _troubles() -> tuple[Any, ...]:
