@@ -38,7 +38,7 @@ class Size:
     text_bytes: int = 2000
     upload_bytes: int = 4 << 30
     cases: int = 2000
-    pairs: int = 100
+    pairs: int = 200
     loads: int = 5
 
 

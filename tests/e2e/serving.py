@@ -36,7 +36,17 @@ class Served:
 @contextmanager
 def served(home: Path, *options: str, **variables: str) -> Iterator[Served]:
     """A server on a free port of the loopback interface, until the block ends. It has to end in
-    peace, and to have met no bug. Whatever happens here, no process and no pipe is left behind."""
+    peace, and to have met no bug."""
+    with may_die(home, *options, **variables) as found:
+        yield found
+    assert found.process.returncode == 0, "".join(found.said)
+    assert "Traceback" not in "".join(found.said), "".join(found.said)
+
+
+@contextmanager
+def may_die(home: Path, *options: str, **variables: str) -> Iterator[Served]:
+    """The same without a word about how it ends. Whatever happens here, no process and no pipe is
+    left behind."""
     chosen = options if "--port" in options else ("--port", "0", *options)
     process = subprocess.Popen(
         command("serve", *chosen),
@@ -65,19 +75,17 @@ def served(home: Path, *options: str, **variables: str) -> Iterator[Served]:
         assert address is not None, f"it did not say where it listens: {''.join(said)}"
         yield Served(url=address[1], process=process, said=said)
     finally:
-        code = _left(process)
+        _let_go(process)
         listening.join(LEAVES_S)
         process.stderr.close()
-    assert code == 0, "".join(said)
-    assert "Traceback" not in "".join(said), "".join(said)
 
 
-def _left(process: subprocess.Popen[str]) -> int:
-    """The exit status of a process that is told to leave, and has left when this returns."""
+def _let_go(process: subprocess.Popen[str]) -> None:
+    """It is told to leave, and has left when this returns."""
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        return process.wait(LEAVES_S)
+        process.wait(LEAVES_S)
     except subprocess.TimeoutExpired:
         process.kill()
-        return process.wait()
+        process.wait()

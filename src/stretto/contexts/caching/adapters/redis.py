@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from stretto.contexts.caching.adapters.redis_deadline import bounded
 from stretto.contexts.caching.adapters.redis_entry import LABEL_BYTES, closed, labelled, opened
 from stretto.contexts.caching.breaker import Breaker, described
 from stretto.contexts.caching.model import (
@@ -33,7 +34,8 @@ except ImportError as cause:
     ) from cause
 
 TIMEOUT_S: Final = 0.04
-"""How long an answer may take before it counts as trouble, which is then not asked again."""
+"""How long an answer may take, to its last byte, before it counts as trouble, which is then not
+asked again."""
 
 PROBE_TIMEOUT_S: Final = 2.0
 IN_ONE_SCAN: Final = 500
@@ -63,7 +65,10 @@ class RedisCacheStore:
         self._identity = identity
         self._now = now
         self._prefix = ""
-        self._client = _client(url, timeout_s)
+        self._client = bounded(_client(url, timeout_s))
+        self._patient = _client(url, timeout_s)
+        """For what takes as long as there are entries: each read has the limit, not all of it."""
+
         self._breaker = Breaker(self._probe)
 
     def get(self, key: CacheKey) -> CacheEntry | None:
@@ -109,7 +114,7 @@ class RedisCacheStore:
                 if entry is None or invalidation.strikes(entry)
             ]
             if struck:
-                self._ask(lambda struck=struck: self._client.unlink(*struck))  # type: ignore[misc]
+                self._ask(lambda struck=struck: self._patient.unlink(*struck))  # type: ignore[misc]
             removed += len(struck)
         return removed
 
@@ -144,6 +149,7 @@ class RedisCacheStore:
     def close(self) -> None:
         self._breaker.close()
         self._client.close()
+        self._patient.close()
 
     def _name(self, key: CacheKey) -> str:
         return self._prefix + key.value
@@ -154,7 +160,7 @@ class RedisCacheStore:
         cursor = 0
         while True:
             cursor, names = self._ask(
-                lambda at=cursor: self._client.scan(  # type: ignore[misc]
+                lambda at=cursor: self._patient.scan(  # type: ignore[misc]
                     at, match=f"{self._prefix}*", count=IN_ONE_SCAN
                 )
             )
@@ -174,7 +180,7 @@ class RedisCacheStore:
 
     def _each(self, names: list[bytes], ask: Callable[[Any, bytes], object]) -> list[Any]:
         def piped() -> list[Any]:
-            with self._client.pipeline(transaction=False) as pipe:
+            with self._patient.pipeline(transaction=False) as pipe:
                 for name in names:
                     ask(pipe, name)
                 return list(pipe.execute(raise_on_error=False))
