@@ -229,4 +229,12 @@ def _client(url: str, timeout_s: float) -> Any:
         retry=Retry(NoBackoff(), 0),
         driver_info=None,
         protocol=2,  # neither of the two greetings costs a round trip then
+        client_name=_greeting(url),
     )
+
+
+def _greeting(url: str) -> str | None:
+    """What a connection says first, so that it reads something before it is used. With TLS 1.3 a
+    server sends tickets after the handshake (RFC 8446, 4.6.1), and the client takes a connection
+    on which something has come that nobody asked for to be broken."""
+    return "stretto" if url.startswith("rediss") else None
