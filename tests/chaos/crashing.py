@@ -5,9 +5,11 @@
 at the NTH statement (0: never), and writes into FOLDER what was promised to others: which job was
 accepted, and that it is completed.
 
-With a fourth word, ``tables``, it brings an empty database up to date instead.
+With a fourth word it gives an empty database its tables instead: with ``revisions`` one after the
+other, with ``newest`` all at once, as a new SQLite file gets them.
 
-``python -m tests.chaos.crashing PLACE FOLDER`` is one of them, for somebody else to kill.
+Whoever watches it with strace has the processes die elsewhere. One that has not come to its end
+after a minute is killed, as those do who look after real ones.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
@@ -26,7 +29,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from stretto.bootstrap.caching import build_caching
-from stretto.bootstrap.database import Database, build_guard, build_pool, place_of
+from stretto.bootstrap.database import (
+    Database,
+    build_engine_of_database,
+    build_guard,
+    build_pool,
+    place_of,
+)
 from stretto.bootstrap.queueing import FileWorkshop, build_queue, build_worker
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import Unavailable
@@ -41,14 +50,16 @@ from stretto.contexts.processing.adapters.transcripts import SqlTranscriptStore
 from stretto.contexts.queue.model import FileWork
 from stretto.contexts.queue.service import QueueService
 from stretto.contexts.queue.worker import Worker
+from stretto.migrations import newest, runner
 from stretto.settings import Settings
 from tests.chaos.worker import LedgerEngine, a_service
-from tests.servers import settings_of, upgraded
+from tests.servers import settings_of
 
 NAME = "talk-1"
 LEASE_S = 5
 """Long enough for a process on a busy machine, and over when the next one comes."""
 
+LONGEST_S = 60
 ENGLISH = TranscriptionOptions(language=Language("en"))
 LEDGER, PROMISES, STATEMENTS = "ledger", "promises", "statements"
 
@@ -64,25 +75,40 @@ def database_of(settings: Settings, heard: Callable[[], object]) -> Database:
             observe=lambda *_: heard(),
         )
 
+    connection_class = heard_connection(heard)
+    return SqliteDatabase(settings.database_path, prepare=guard, connection_class=connection_class)
+
+
+def heard_connection(heard: Callable[[], object]) -> type[sqlite3.Connection]:
     class Heard(sqlite3.Connection):
         def __init__(self, *given: Any, **named: Any) -> None:
             super().__init__(*given, **named)
             self.set_trace_callback(lambda _: heard())
 
-    return SqliteDatabase(settings.database_path, prepare=guard, connection_class=Heard)
+    return Heard
+
+
+class Death:
+    """At the NTH statement."""
+
+    def __init__(self, nth: int) -> None:
+        self._nth = nth
+        self._numbers = count(1)
+
+    def __call__(self, *_: object) -> None:
+        if next(self._numbers) == self._nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def tell(self, folder: Path) -> None:
+        """How many there were, and one more."""
+        (folder / STATEMENTS).write_text(str(next(self._numbers)))
 
 
 def journey(place: str, folder: Path, nth: int = 0) -> None:
     """Submit, claim, work, complete; what stands in the database already is gone on with."""
-    statements = count(1)
-
-    def heard() -> None:
-        if next(statements) == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
-
+    heard = Death(nth)
     promises = os.open(folder / PROMISES, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    where = ConnectionString.parse(place) if "://" in place else Path(place)
-    settings = settings_of(where, queue_lease_s=LEASE_S)
+    settings = settings_of(where_is(place), queue_lease_s=LEASE_S)
     database, events = database_of(settings, heard), EventBus()
     service = build_queue(settings, database, publish=events.publish)
     job = service.submit(FileWork(path=f"/nowhere/{NAME}.wav", options=ENGLISH), key="the one")
@@ -105,7 +131,7 @@ def journey(place: str, folder: Path, nth: int = 0) -> None:
     events.subscribe(JobCompleted, completed)
     Thread(target=leave_after, args=(service, job.id, worker), daemon=True).start()
     worker.run()
-    (folder / STATEMENTS).write_text(str(next(statements)))
+    heard.tell(folder)
 
 
 def leave_after(service: QueueService, job: JobId, worker: Worker) -> None:
@@ -123,27 +149,42 @@ def is_over(service: QueueService, job: JobId) -> bool:
         return False
 
 
-def tables(place: str, folder: Path, nth: int) -> None:
-    """Make the tables, from the first revision to the last."""
-    statements = count(1)
+def revisions(place: str, folder: Path, nth: int) -> None:
+    """From the first to the last."""
+    heard = Death(nth)
+    sa.event.listen(sa.Engine, "before_cursor_execute", heard)
+    engine = build_engine_of_database(settings_of(where_is(place)))
+    runner.upgrade(engine)
+    heard.tell(folder)
 
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
-    def heard(*_: object) -> None:
-        if next(statements) == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
 
-    upgraded(ConnectionString.parse(place) if "://" in place else Path(place))
-    (folder / STATEMENTS).write_text(str(next(statements)))
+def newest_tables(place: str, folder: Path, nth: int) -> None:
+    heard = Death(nth)
+    file = settings_of(Path(place)).database_path
+    with closing(
+        sqlite3.connect(file, isolation_level=None, factory=heard_connection(heard))
+    ) as connection:
+        newest.create(connection)
+    heard.tell(folder)
+
+
+def where_is(place: str) -> Path | ConnectionString:
+    return ConnectionString.parse(place) if "://" in place else Path(place)
+
+
+DEEDS = {"": journey, "revisions": revisions, "newest": newest_tables}
 
 
 def answer(line: str) -> int:
     """The signal that the process for this line died of."""
     place, folder, nth, *what = line.split()
+    deed = DEEDS["".join(what)]
     child = os.fork()
     if child == 0:
         code = 1
+        signal.alarm(LONGEST_S)
         try:
-            (tables if what else journey)(place, Path(folder), int(nth))
+            deed(place, Path(folder), int(nth))
             code = 0
         finally:
             os._exit(code)
@@ -151,13 +192,6 @@ def answer(line: str) -> int:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
 
 
-def main(arguments: list[str]) -> None:
-    if arguments:
-        journey(arguments[0], Path(arguments[1]))
-        os._exit(0)
-    for line in sys.stdin:
-        print(answer(line), flush=True)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    for asked in sys.stdin:
+        print(answer(asked), flush=True)

@@ -40,7 +40,14 @@ def refusing(files: Iterable[Path], error: str) -> list[str]:
 @contextmanager
 def bad_disk(pid: int, files: Iterable[Path], error: str) -> Iterator[None]:
     """Every write of a running process into ``files`` fails until the block ends."""
-    command = [*refusing(files, error), "-p", str(pid)]
+    with watched(pid, refusing(files, error)):
+        yield
+
+
+@contextmanager
+def watched(pid: int, strace_so: Iterable[str]) -> Iterator[None]:
+    """A process that runs, and those that it starts, until the block ends."""
+    command = [*strace_so, "-p", str(pid)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as strace:
         try:
             assert strace.stderr is not None

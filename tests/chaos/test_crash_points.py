@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -29,7 +28,9 @@ from stretto.bootstrap.database import build_engine_of_database
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
+from tests.chaos import disks
 from tests.chaos.crashing import NAME, PROMISES, STATEMENTS
+from tests.chaos.disks import STRACE, needs_bad_disks
 from tests.chaos.fleet import HOUSE, Fleet, expected_text, fleet
 from tests.chaos.score import noted
 from tests.chaos.test_death import IN_FLIGHT, SEED, TIMES
@@ -44,7 +45,11 @@ WRITES = ("pwrite64", "fsync", "fdatasync", "ftruncate", "unlink", "unlinkat", "
 CRASHES = 180
 """So many of them are tried, by chance; 150 are wanted."""
 FAILURES = (("fdatasync", "EIO"), ("pwrite64", "ENOSPC"), ("pwrite64", "EIO"))
-STRACE = shutil.which("strace")
+TABLES = 20
+"""There are more, and each takes a statement."""
+
+DEATHS = {signal.SIGKILL, signal.SIGALRM}
+UNSEEN = ("-o", "/dev/null")
 ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if not name.startswith("STRETTO_")},
     "PYTHONPATH": f"{HOUSE}:{HOUSE / 'src'}",
@@ -70,12 +75,6 @@ class Scene:
         path = self.folder / PROMISES
         lines = path.read_text().splitlines() if path.exists() else []
         return dict(line.split() for line in lines)
-
-
-class Run(Protocol):
-    """Has a process do something in a scene, ``what`` or a job, until its NTH statement."""
-
-    def __call__(self, scene: Scene, nth: int, what: str = "") -> int: ...
 
 
 class Makes(Protocol):
@@ -119,9 +118,30 @@ def open_scenes(
         yield made
 
 
+@dataclass(frozen=True)
+class Run:
+    """Has a process do something in a scene, ``what`` or a job, until its NTH statement; answers
+    what it died of. All of them are children of one that waits for orders."""
+
+    zygote: subprocess.Popen[str]
+
+    def __call__(self, scene: Scene, nth: int = 0, what: str = "") -> int:
+        assert self.zygote.stdin is not None
+        assert self.zygote.stdout is not None
+        print(f"{scene.line} {nth} {what}", file=self.zygote.stdin, flush=True)
+        return int(self.zygote.stdout.readline())
+
+    def watched(self, scene: Scene, *options: str | Path) -> int:
+        """The same with strace, which is told what to do at which of its system calls."""
+        assert STRACE is not None
+        # without --seccomp-bpf, under which strace 6.1 forgets the signals that it is to inject
+        strace_so = [STRACE, "-f", "-e", f"trace={','.join(WRITES)}", *map(str, options)]
+        with disks.watched(self.zygote.pid, strace_so):
+            return self(scene)
+
+
 @contextmanager
 def processes() -> Generator[Run, None, None]:
-    """Runs one in a scene until it ends or dies; answers what it died of."""
     with subprocess.Popen(
         PROGRAM,
         cwd=HOUSE,
@@ -131,14 +151,8 @@ def processes() -> Generator[Run, None, None]:
         text=True,
     ) as zygote:
         assert zygote.stdin is not None
-        assert zygote.stdout is not None
-
-        def run(scene: Scene, nth: int, what: str = "") -> int:
-            print(f"{scene.line} {nth} {what}", file=zygote.stdin, flush=True)
-            return int(zygote.stdout.readline())
-
         try:
-            yield run
+            yield Run(zygote)
         finally:
             zygote.stdin.close()
             zygote.wait(60)
@@ -189,7 +203,7 @@ def assert_all_is_well_after(died: list[Scene], run: Run, *, said: str) -> None:
         with fleet(scene.place, scene.folder) as crew:
             assert_promises_hold(scene, crew)
     for scene in died:
-        assert run(scene, 0) == 0
+        assert run(scene) == 0
         with fleet(scene.place, scene.folder) as crew:
             twice += assert_it_was_done_once(scene, crew)
     chunks = expected_text(NAME)[1] * len(died)
@@ -203,7 +217,7 @@ def test_a_job_survives_a_death_at_any_statement(
 ) -> None:
     with processes() as run:
         whole = scenes("whole")
-        assert run(whole, 0) == 0
+        assert run(whole) == 0
         with fleet(whole.place, whole.folder) as crew:
             assert assert_it_was_done_once(whole, crew) == 0
         statements = int((whole.folder / STATEMENTS).read_text())
@@ -216,21 +230,29 @@ def test_a_job_survives_a_death_at_any_statement(
         assert_all_is_well_after(died, run, said=f"of {statements} statements, {kind}")
 
 
-def test_the_tables_are_made_after_a_death_at_any_statement(kind: str, scenes: Makes) -> None:
+@pytest.mark.parametrize(
+    ("kind", "deed"),
+    [("sqlite", "newest"), ("sqlite", "revisions"), ("postgresql", "revisions")],
+)
+def test_the_tables_are_made_after_a_death_at_any_statement(
+    kind: str, deed: str, scenes: Makes
+) -> None:
     with processes() as run:
         whole = scenes("whole", tables=False)
-        assert run(whole, 0, "tables") == 0
+        assert run(whole, 0, deed) == 0
         statements = int((whole.folder / STATEMENTS).read_text())
+        assert statements > TABLES
         every = range(1, statements)
         chosen = random.Random(SEED).sample(every, min(len(every), 4 * TIMES))
         for nth in sorted(chosen):
             scene = scenes(f"at-{nth}", tables=False)
-            assert run(scene, nth, "tables") == signal.SIGKILL
-            assert run(scene, 0, "tables") == 0
+            assert run(scene, nth, deed) == signal.SIGKILL
+            assert shape_of(scene.place) == set(), "all or nothing"
+            assert run(scene, 0, deed) == 0
             made, asked_for = (shape_of(one.place) for one in (scene, whole))
             assert made == asked_for
         noted(crash_points=len(chosen))
-        print(f"\n{len(chosen)} crash points (of {statements} statements of migrations, {kind})")
+        print(f"\n{len(chosen)} crash points (of {statements} statements, {deed}, {kind})")
 
 
 def shape_of(place: Place) -> set[tuple[str, ...]]:
@@ -248,7 +270,7 @@ def shape_of(place: Place) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it")
-@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+@needs_bad_disks
 @pytest.mark.timeout(900)
 def test_a_job_survives_a_death_at_any_write_or_sync_of_sqlite(
     request: pytest.FixtureRequest, tmp_path: Path
@@ -256,7 +278,7 @@ def test_a_job_survives_a_death_at_any_write_or_sync_of_sqlite(
     dice = random.Random(SEED)
     with open_scenes("sqlite", request, tmp_path) as scenes, processes() as run:
         whole, log = scenes("whole"), tmp_path / "log"
-        traced(whole, "-o", log)
+        assert run.watched(whole, "-o", log) == 0
         counts = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text(), re.MULTILINE))
         points = [
             (call, nth)
@@ -266,14 +288,14 @@ def test_a_job_survives_a_death_at_any_write_or_sync_of_sqlite(
         died = []
         for call, nth in dice.sample(points, min(len(points), CRASHES)):
             scene = scenes(f"{call}-{nth}")
-            ended = traced(scene, "-e", f"inject={call}:signal=KILL:when={nth}")
-            if ended == -signal.SIGKILL:  # threads take turns: not each comes as far each time
+            ended = run.watched(scene, "-e", f"inject={call}:signal=KILL:when={nth}", *UNSEEN)
+            if ended in DEATHS:  # threads take turns: not each comes as far each time
                 died.append(scene)
         assert_all_is_well_after(died, run, said=f"of {len(points)} writes and syncs of SQLite")
         assert len(died) >= min(150, len(points) // 2)
 
 
-@pytest.mark.skipif(STRACE is None, reason="strace is not installed")
+@needs_bad_disks
 def test_a_job_survives_a_disk_that_fails_once(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -285,29 +307,8 @@ def test_a_job_survives_a_disk_that_fails_once(
         for number in range(3 if TIMES < 10 else 4 * TIMES):
             call, error = FAILURES[number % len(FAILURES)]
             scene, nth = scenes(f"{number}"), dice.randint(1, 30)
-            ended = traced(scene, "-e", f"inject={call}:error={error}:when={nth}")
-            assert ended in {0, 1}, f"{call} {error} {nth}: it did not come to an end"
+            ended = run.watched(scene, "-e", f"inject={call}:error={error}:when={nth}", *UNSEEN)
+            assert ended in {0, -1}, f"{call} {error} {nth}: it did not come to an end"
             failed.append(scene)
         noted(faults=len(failed))
         assert_all_is_well_after(failed, run, said="where the disk failed once")
-
-
-def traced(scene: Scene, *options: str | Path) -> int:
-    """What strace answered that watched the process in the scene. One that does not come to its
-    end is ended, as those do who look after real ones, and has died by SIGKILL."""
-    assert STRACE is not None
-    # without --seccomp-bpf, under which strace 6.1 forgets the signals that it is to inject
-    watched = [STRACE, "-f", "-qq", "-e", f"trace={','.join(WRITES)}", *options]
-    with subprocess.Popen(
-        [*watched, *PROGRAM, *scene.line.split()],
-        cwd=HOUSE,
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as strace:
-        try:
-            return strace.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(strace.pid, signal.SIGKILL)
-            return strace.wait(60)
