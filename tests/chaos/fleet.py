@@ -119,14 +119,19 @@ class Fleet:
         frozen.send_signal(signal.SIGCONT)
 
     def recovery_s(self, victim: subprocess.Popen[str]) -> list[float]:
-        """Kills one, and waits: how long after that each of its jobs was begun by another."""
+        """Kills one, and waits: how long after that each of its jobs was begun by another. One that
+        was just being cancelled is over then."""
         (node,) = [one for one in self.queue.nodes() if one.pid == victim.pid]
         orphans = self.queue.listed.held_by(node.id)
         victim.kill()
         victim.wait()
         died = time.time()
         until(
-            lambda: all(self.queue.get(job.id).fence > job.fence for job in orphans),
+            lambda: all(
+                now.is_over or now.fence > job.fence
+                for job in orphans
+                for now in [self.queue.get(job.id)]
+            ),
             seconds=90,
             meanwhile=lambda: None,
         )
