@@ -47,9 +47,11 @@ def test_long_files_are_shared_by_workers_that_are_killed(place: Place, tmp_path
         chunks = assert_every_file_was_done_once(crew, names, mended=mended)
         note(crew, chunks=chunks, kills=kills, mended=mended)
         assert sum(crew.calls().values()) <= chunks + kills * PARTS_AT_ONCE
+        given_up = crew.events("JobFailed")
         for job_id in jobs:
             parts = crew.queue.listed.parts_of(job_id)
-            assert len(parts) > 4
+            # One that was given up itself begins anew, with all that is known of it by then.
+            assert len(parts) > 4 or str(job_id) in given_up
             assert {part.status for part in parts} == {JobStatus.COMPLETED}
 
 
