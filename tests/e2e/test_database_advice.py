@@ -30,8 +30,9 @@ def test_a_statement_is_explained_and_a_dangerous_one_refused(known: Known) -> N
         assert connection.execute("SELECT count(*) FROM transcript").fetchone() != (0,)
 
 
-def test_advice_without_anything_seen_is_short(known: Known) -> None:
-    answer = stretto("db", "advise", home=known.home)
+def test_advice_without_anything_seen_is_short(home: Path) -> None:
+    assert stretto("db", "upgrade", home=home).code == 0
+    answer = stretto("db", "advise", home=home)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.count("none seen") == 3
 

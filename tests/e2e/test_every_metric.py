@@ -206,12 +206,12 @@ def the_service_is_down(day: Day) -> None:
 
     def left_alone() -> bool:
         waiting.append(day.submitted(day.recording()))
-        until(lambda: queue.get(waiting[-1]).errors)
+        until(lambda: queue.get(waiting[-1]).outages)
         return day.moved("gateway.calls{outcome=not_made}", "gateway.breakers_open")
 
     with hands(day):
         until(left_alone)
-        for job in waiting:  # they would wait for half a minute, and then be done with gaps
+        for job in waiting:  # they would wait for half an hour, and then be done with gaps
             queue.cancel(job)
             day.is_over(job, JobStatus.CANCELLED)
 
