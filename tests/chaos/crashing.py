@@ -14,6 +14,7 @@ after a minute is killed, as those do who look after real ones.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sqlite3
@@ -193,5 +194,6 @@ def answer(line: str) -> int:
 
 
 if __name__ == "__main__":
+    faulthandler.enable()  # nobody but the tests is to kill it
     for asked in sys.stdin:
         print(answer(asked), flush=True)
