@@ -256,8 +256,13 @@ def divided(work: FileWork, shares: Shares, engine: tuple[str, str]) -> Divided:
     return Divided(division=division, works=works, known_s=shares.known_s)
 
 
+_PLAN: Final = msgspec.json.Decoder(Plan)
+"""Made before there are threads: msgspec 0.22 keeps what it knows of a class while it is still
+finding out, and a second thread that reads one just then ends the process."""
+
+
 def read_plan(text: str) -> Plan:
-    return msgspec.json.decode(text, type=Plan)
+    return _PLAN.decode(text)
 
 
 def identity_of(path: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -151,12 +152,25 @@ class SqlOutbox:
         self._database.transact(lambda c: receive(c, consumer, event_id, now))
 
 
+_decoders: Final[dict[type[DomainEvent], msgspec.json.Decoder[Any]]] = {}
+_making_one: Final = Lock()
+
+
+def _decoder_of(kind: type[DomainEvent]) -> msgspec.json.Decoder[Any]:
+    """One thread at a time: msgspec 0.22 keeps what it knows of a class while it is still finding
+    out, and a second one that reads an event just then ends the process."""
+    with _making_one:
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return _decoders[kind]
+
+
 def _event(number: int, event_id: str, stream: str, kind: str, payload: str) -> OutboxEvent:
     known = {one.__name__: one for one in DomainEvent.__subclasses__()}
     event = None
     try:
         if kind in known:
-            event = msgspec.json.decode(payload.encode(), type=known[kind])
+            event = _decoder_of(known[kind]).decode(payload.encode())
     except (msgspec.MsgspecError, StrettoError, ValueError):
         logger.warning("The event %s of the outbox cannot be read.", event_id)
     return OutboxEvent(number=number, id=event_id, stream=stream, kind=kind, event=event)

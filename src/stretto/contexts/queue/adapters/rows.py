@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -44,6 +44,12 @@ BORN_WITH: Final = (*COLUMNS, "owner")
 """The columns of a new row; ``owner`` stands in ``work`` too, and is there to be sought by."""
 
 Kind = TypeVar("Kind")
+
+_DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Division, FileWork, JobError, JobProgress)
+}
+"""Made before there are threads: msgspec 0.22 keeps what it knows of a class while it is still
+finding out, and a second thread that reads one just then ends the process."""
 
 
 def row_of(job: Job) -> dict[str, Any]:
@@ -128,6 +134,6 @@ def _json(value: object) -> str:
 
 def _read(text: str, kind: type[Kind]) -> Kind:
     try:
-        return msgspec.json.decode(text, type=kind)
+        return cast(Kind, _DECODERS[kind].decode(text))
     except msgspec.DecodeError:  # a path that is no UTF-8; this way takes any, and longer
         return msgspec.convert(json.loads(text), kind)

@@ -11,6 +11,9 @@ from stretto.contexts.core.text import storable
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Database
 from stretto.contexts.queue.model import Lease, Moment, WorkerNode
 
+_DECODER: Final = msgspec.json.Decoder(WorkerNode)
+"""Made before there are threads; ``rows`` says why."""
+
 
 class SqlWorkers:
     """Satisfies the port Workers."""
@@ -41,7 +44,7 @@ class SqlWorkers:
             now = self._clock.read(connection)
             connection.execute(_FORGET, {"now": now.lease_s, "boot": now.boot})
             rows = connection.execute(_ALIVE).fetchall()
-            return tuple(msgspec.json.decode(node, type=WorkerNode) for (node,) in rows)
+            return tuple(_DECODER.decode(node) for (node,) in rows)
 
         return self._database.transact(work)
 
