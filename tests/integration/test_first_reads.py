@@ -1,5 +1,5 @@
 """Threads that read the same kind of thing from the database for the first time, at the same
-moment: that used to end the process with a segmentation fault, once in some hundred starts."""
+moment: that used to end the process with a segmentation fault, now and then."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ import sys
 
 import pytest
 
-STARTS = 6
-"""Without the cure a job that was read so ended every second of them."""
+STARTS = 10
+"""Without the cure, every second or third of them died."""
 
 READ = """
 import sys
 import threading
 from stretto.contexts.database.adapters.outbox import _event
 from stretto.contexts.queue.adapters import rows
-from stretto.contexts.queue.model import FileWork, JobProgress
+from stretto.contexts.queue.model import FileWork
 
 def job():
     rows._read(rows._json(FileWork(path="/talk.wav")), FileWork)
 
-def progress():
-    rows._read(rows._json(JobProgress()), JobProgress)
-
 def event():
-    payload = '{"at": {"unix_s": 1.0}, "job_id": "", "worker": "w", "attempt": 1}'
-    _event(1, "id", "stream", "JobStarted", payload)
+    _event(1, "id", "stream", "ChunkProcessingCompleted", '{"at": {"unix_s": 1.0}, "segments": []}')
 
 sys.setswitchinterval(1e-6)
 together = threading.Barrier(6)
@@ -44,7 +40,7 @@ for thread in threads:
 """
 
 
-@pytest.mark.parametrize("what", ["job", "progress", "event"])
+@pytest.mark.parametrize("what", ["job", "event"])
 def test_whoever_reads_first_at_the_same_moment_lives(what: str) -> None:
     for _ in range(STARTS):
         done = subprocess.run(

@@ -257,8 +257,7 @@ def divided(work: FileWork, shares: Shares, engine: tuple[str, str]) -> Divided:
 
 
 _PLAN: Final = msgspec.json.Decoder(Plan)
-"""Made before there are threads: msgspec 0.22 keeps what it knows of a class while it is still
-finding out, and a second thread that reads one just then ends the process."""
+"""Made before there are threads; the ``rows`` of the queue say why."""
 
 
 def read_plan(text: str) -> Plan:

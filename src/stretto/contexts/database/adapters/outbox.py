@@ -157,8 +157,7 @@ _making_one: Final = Lock()
 
 
 def _decoder_of(kind: type[DomainEvent]) -> msgspec.json.Decoder[Any]:
-    """One thread at a time: msgspec 0.22 keeps what it knows of a class while it is still finding
-    out, and a second one that reads an event just then ends the process."""
+    """Made by one thread at a time; the ``rows`` of the queue say why."""
     with _making_one:
         if kind not in _decoders:
             _decoders[kind] = msgspec.json.Decoder(kind)
