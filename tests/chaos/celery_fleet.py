@@ -20,11 +20,18 @@ from stretto.contexts.queue.adapters.celery_broker import CeleryMessages
 from stretto.contexts.queue.adapters.celery_ready import SqlReadyJobs
 from stretto.contexts.queue.model import EVERY_QUEUE, FileWork, JobPriority
 from stretto.contexts.queue.summons import Caller, Summons
+from tests.caches import RedisServer
 from tests.chaos.fleet import ENGLISH, HOUSE, Fleet, until
 from tests.conftest import Place
+from tests.rabbitmq import RabbitServer
 from tests.servers import settings_of
 
 SOON_S = 60.0
+Broker = RedisServer | RabbitServer
+
+
+def names(count: int) -> list[str]:
+    return [f"talk-{number}" for number in range(count)]
 
 
 @dataclass

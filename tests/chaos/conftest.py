@@ -11,6 +11,8 @@ import pytest
 
 from tests.caches import RedisServer, redis_server
 from tests.chaos import score
+from tests.chaos.celery_fleet import Broker
+from tests.conftest import BROKERS
 from tests.servers import copied
 
 
@@ -19,6 +21,12 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
     """One that may be stopped, and belongs to the test alone."""
     with redis_server(tmp_path / "redis") as server:
         yield server
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    found: Broker = request.getfixturevalue(request.param)
+    return found
 
 
 @pytest.fixture

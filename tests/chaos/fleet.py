@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -28,11 +27,8 @@ from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from stretto.contexts.queue.model import FileWork, Job, Wanted
 from stretto.contexts.queue.service import QueueService
-from tests.chaos.worker import LIMITS, SECONDS, a_service
+from tests.chaos.worker import SECONDS
 from tests.conftest import Place
-from tests.fakes.engine import MemoryEngine
-from tests.fakes.result_cache import MemoryResultCache
-from tests.fakes.transcript_store import MemoryTranscriptStore
 from tests.servers import Database, settings_of
 
 HOUSE = Path(__file__).parents[2]
@@ -40,7 +36,7 @@ ENGLISH = TranscriptionOptions(language=Language("en"))
 START_S = 30.0
 Happened = TypeVar("Happened", bound=DomainEvent)
 
-__all__ = ["SECONDS", "Fleet", "expected_text", "fleet", "until"]
+__all__ = ["SECONDS", "Fleet", "fleet", "until"]
 
 
 @dataclass
@@ -261,15 +257,6 @@ def fleet(place: Place, folder: Path, **given: object) -> Iterator[Fleet]:
     finally:
         fleet.dismiss()
         database.close()
-
-
-@cache
-def expected_text(name: str) -> tuple[str, int]:
-    """What a run without trouble says about a recording, and in how many chunks."""
-    engine = MemoryEngine(limits=LIMITS)
-    service = a_service(engine, MemoryResultCache(), MemoryTranscriptStore(), EventBus())
-    transcript = service.process_file(Path(f"{name}.wav"), ENGLISH)
-    return transcript.text, engine.calls
 
 
 def until(holds: Callable[[], bool], *, seconds: float, meanwhile: Callable[[], None]) -> None:

@@ -3,7 +3,6 @@ the end of ``make chaos``, with the sums over all processes that tests ran in.""
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from collections import Counter
@@ -15,8 +14,7 @@ from typing import Any
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import Fleet
-
-SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
+from tests.chaos.terms import SEED
 
 _counts: Counter[str] = Counter()
 _recoveries_s: list[float] = []

@@ -14,8 +14,9 @@ import pytest
 
 from tests.chaos.disks import bad_disk, can_be_bad, files_of, needs_bad_disks, refusing
 from tests.chaos.fleet import Fleet, fleet, until
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted, remarked
-from tests.chaos.test_death import ENOUGH_S, TIMES, assert_every_file_was_done_once
+from tests.chaos.terms import ENOUGH_S, TIMES
 from tests.e2e.program import command, environment
 from tests.e2e.serving import served
 

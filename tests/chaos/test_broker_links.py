@@ -17,8 +17,9 @@ from tests.caches import RedisServer
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, calling, celery_fleet
 from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted, remarked
-from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
+from tests.chaos.terms import SEED, TIMES
 from tests.conftest import BROKERS
 from tests.rabbitmq import RabbitServer
 

@@ -31,9 +31,10 @@ from stretto.contexts.database.adapters.sqlite import SqliteDatabase
 from tests.chaos import disks
 from tests.chaos.crashing import NAME, PROMISES, STATEMENTS
 from tests.chaos.disks import STRACE, needs_bad_disks
-from tests.chaos.fleet import HOUSE, Fleet, expected_text, fleet
+from tests.chaos.fleet import HOUSE, Fleet, fleet
+from tests.chaos.outcome import IN_FLIGHT, expected_text
 from tests.chaos.score import noted
-from tests.chaos.test_death import IN_FLIGHT, SEED, TIMES
+from tests.chaos.terms import SEED, TIMES
 from tests.conftest import Place
 from tests.servers import Server, copied, settings_of
 

@@ -7,62 +7,27 @@ twice. What is compared is the ledger of the engine, the database, and a run wit
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import signal
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause
-from tests.chaos.fleet import Fleet, expected_text, fleet, until
-from tests.chaos.score import SEED, note, noted, recovered, remarked
+from tests.chaos.fleet import Fleet, fleet, until
+from tests.chaos.outcome import IN_FLIGHT, assert_every_file_was_done_once
+from tests.chaos.score import note, noted, recovered, remarked
+from tests.chaos.terms import ENOUGH_S, KILLS, SEED, TIMES
 from tests.conftest import Place
 
-TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
-ENOUGH_S = 60.0 * TIMES
 pytestmark = pytest.mark.timeout(180 * TIMES)
-KILLS = 2 if TIMES == 1 else 4 * TIMES
-"""Two cannot use up the budget of a job: nothing is left to chance in the ordinary run."""
-
 BUSY_LEASE_S = 3
 """On a machine that does other things as well a worker that lives may be silent for a second."""
 
 NOBODY_DIES_S = 15
-
-IN_FLIGHT = 2
-"""Chunks that a worker has at the engine at most."""
-
-
-def assert_every_file_was_done_once(
-    fleet: Fleet, names: list[str], *, mended: Collection[JobId] = ()
-) -> int:
-    """With the words of a run without trouble; the ``mended`` perhaps with a gap before. Returns
-    the number of chunks."""
-    jobs = fleet.jobs()
-    later = {Path(jobs[job_id].work.path).stem for job_id in mended}
-    expected = {name: expected_text(name) for name in names}
-    texts = {
-        name: found if name not in later else [text for text in found if text == expected[name][0]]
-        for name, found in fleet.texts().items()
-    }
-    noted(wrong_texts=sum(texts.get(name) != [text] for name, (text, _) in expected.items()))
-    for name, (text, _) in expected.items():
-        assert texts[name] == [text], name
-    completed = fleet.events("JobCompleted")
-    done = [job for job in jobs.values() if job.status is JobStatus.COMPLETED]
-    assert len(done) == len(names)
-    strict = {str(job.id) for job in done if job.id not in mended}
-    assert {job: count for job, count in completed.items() if job in strict} == dict.fromkeys(
-        strict, 1
-    )
-    assert set(completed) == {str(job.id) for job in done}
-    return sum(chunks for _, chunks in expected.values())
 
 
 def test_killed_workers_lose_no_job_and_do_none_twice(place: Place, tmp_path: Path) -> None:

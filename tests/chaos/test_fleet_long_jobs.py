@@ -15,8 +15,9 @@ from stretto.contexts.core.events import JobStarted
 from tests.caches import RedisServer, redis_server
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, celery_fleet
 from tests.chaos.fleet import until
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted, remarked
-from tests.chaos.test_death import TIMES, assert_every_file_was_done_once
+from tests.chaos.terms import TIMES
 from tests.conftest import BROKERS
 from tests.rabbitmq import PROGRAM, RabbitServer, rabbit_server
 

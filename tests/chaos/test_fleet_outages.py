@@ -13,8 +13,9 @@ import pytest
 from tests.caches import RedisServer
 from tests.chaos.celery_fleet import SOON_S, celery_fleet
 from tests.chaos.clocks import VARIABLE, set_to
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted
-from tests.chaos.test_death import SEED, TIMES, assert_every_file_was_done_once
+from tests.chaos.terms import SEED, TIMES
 
 pytestmark = [
     pytest.mark.skipif(TIMES < 10, reason="takes minutes; make chaos runs it"),

@@ -15,7 +15,7 @@ import pytest
 from tests.chaos.fleet import HOUSE
 from tests.chaos.links import unix_link
 from tests.chaos.score import noted, remarked
-from tests.chaos.test_death import TIMES
+from tests.chaos.terms import TIMES
 from tests.servers import Server
 
 pytestmark = [

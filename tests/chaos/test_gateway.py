@@ -15,7 +15,7 @@ from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.job import JobStatus
 from tests.chaos.fleet import ENGLISH, fleet, until
 from tests.chaos.score import note
-from tests.chaos.test_death import ENOUGH_S, SEED, TIMES, pytestmark
+from tests.chaos.terms import ENOUGH_S, SEED, TIMES
 from tests.chaos.worker import a_service, remote_engine
 from tests.conftest import Place
 from tests.fakes.backend import Backend, backend
@@ -24,7 +24,7 @@ from tests.fakes.result_cache import MemoryResultCache
 from tests.fakes.transcript_store import MemoryTranscriptStore
 from tests.servers import settings_of
 
-__all__ = ["pytestmark"]
+pytestmark = pytest.mark.timeout(180 * TIMES)
 
 JOBS = int(os.environ.get("STRETTO_CHAOS_JOBS", "200" if TIMES >= 10 else "4"))
 """Fewer, where two hundred take too long."""

@@ -20,13 +20,9 @@ from stretto.contexts.database.model import ConnectionString
 from stretto.contexts.processing.ports import Engine
 from tests.chaos.fleet import ENGLISH, Fleet, fleet, until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link, unix_link
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted
-from tests.chaos.test_death import (
-    ENOUGH_S,
-    SEED,
-    TIMES,
-    assert_every_file_was_done_once,
-)
+from tests.chaos.terms import ENOUGH_S, SEED, TIMES
 from tests.chaos.test_outages import is_over
 from tests.chaos.worker import a_service, remote_engine
 from tests.fakes.backend import Backend, backend

@@ -23,10 +23,11 @@ from stretto.contexts.core.errors import Unavailable
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import Job
-from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.chaos.fleet import Fleet, fleet, until
+from tests.chaos.outcome import assert_every_file_was_done_once, expected_text
 from tests.chaos.score import note, noted, remarked
 from tests.chaos.storm import WARM, Elder, Storm
-from tests.chaos.test_death import SEED, assert_every_file_was_done_once
+from tests.chaos.terms import SEED
 from tests.conftest import Place
 from tests.servers import Server
 

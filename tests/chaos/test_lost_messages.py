@@ -15,8 +15,9 @@ import pytest
 
 from tests.chaos.celery_fleet import SOON_S, CeleryFleet, calling, celery_fleet
 from tests.chaos.fleet import HOUSE, until
+from tests.chaos.outcome import assert_every_file_was_done_once
 from tests.chaos.score import note, noted, remarked
-from tests.chaos.test_death import TIMES, assert_every_file_was_done_once
+from tests.chaos.terms import TIMES
 from tests.conftest import BROKERS
 
 pytestmark = pytest.mark.timeout(600)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +14,9 @@ import pytest
 from stretto.contexts.core.errors import UnusableMedia
 from stretto.contexts.processing.adapters.decoder.reader import IsolatedReader
 from tests import mediagen
-from tests.chaos.score import SEED, noted
+from tests.chaos.score import noted
+from tests.chaos.terms import SEED, TIMES
 
-TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
 FILES = 200 if TIMES == 1 else 500 * TIMES
 pytestmark = pytest.mark.timeout(FILES * 2)
 

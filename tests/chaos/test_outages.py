@@ -16,20 +16,14 @@ from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.database.model import ConnectionString
 from tests.chaos.clocks import VARIABLE, set_to
 from tests.chaos.fleet import Fleet, fleet, until
+from tests.chaos.outcome import IN_FLIGHT, assert_every_file_was_done_once
 from tests.chaos.score import note, noted
-from tests.chaos.test_death import (
-    ENOUGH_S,
-    IN_FLIGHT,
-    SEED,
-    TIMES,
-    assert_every_file_was_done_once,
-    pytestmark,
-)
+from tests.chaos.terms import ENOUGH_S, SEED, TIMES
 from tests.conftest import Place
 from tests.servers import Server
 from tests.serving import Site, site
 
-__all__ = ["pytestmark"]
+pytestmark = pytest.mark.timeout(180 * TIMES)
 
 JOBS = 8 * min(TIMES, 12)
 RESTARTS, CUTS = (1, 2) if TIMES < 10 else (5, 20)

@@ -7,22 +7,18 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.model import DeathCause, Wanted
-from tests.chaos.fleet import Fleet, expected_text, fleet, until
+from tests.chaos.fleet import Fleet, fleet, until
+from tests.chaos.outcome import assert_every_file_was_done_once, expected_text
 from tests.chaos.score import note
-from tests.chaos.test_death import (
-    ENOUGH_S,
-    KILLS,
-    SEED,
-    TIMES,
-    assert_every_file_was_done_once,
-    pytestmark,
-)
+from tests.chaos.terms import ENOUGH_S, KILLS, SEED, TIMES
 from tests.chaos.worker import POISON, POISONED_CHUNK
 from tests.conftest import Place
 
-__all__ = ["pytestmark"]
+pytestmark = pytest.mark.timeout(180 * TIMES)
 
 PARTS_AT_ONCE = 8
 """Two hands, each with as many parts as the settings let chunks be done at once."""

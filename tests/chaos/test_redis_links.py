@@ -19,7 +19,7 @@ from tests.caches import RedisServer
 from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
 from tests.chaos.score import noted, remarked
-from tests.chaos.test_death import SEED, TIMES
+from tests.chaos.terms import SEED, TIMES
 from tests.fakes.examples import a_recognition, a_recognition_request
 from tests.integration.test_redis_trouble import BACK_AFTER_S, house_over
 

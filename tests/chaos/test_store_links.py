@@ -18,7 +18,7 @@ from stretto.contexts.external.cdn_model import AssetKind, AssetState, Place
 from tests.chaos.fleet import until
 from tests.chaos.links import TOXICS, Link, Toxic, tcp_link
 from tests.chaos.score import noted, remarked
-from tests.chaos.test_death import TIMES
+from tests.chaos.terms import TIMES
 from tests.publishing import Publisher, a_draft
 from tests.servers import Database
 from tests.stores import S3Server, rclone_server

@@ -17,8 +17,8 @@ import pytest
 
 from stretto.contexts.core.identifiers import JobId
 from tests.chaos.fleet import Fleet, fleet
-from tests.chaos.score import SEED, noted, remarked
-from tests.chaos.test_death import TIMES
+from tests.chaos.score import noted, remarked
+from tests.chaos.terms import SEED, TIMES
 from tests.conftest import Place
 from tests.e2e.serving import LEAVES_S, Served, may_die
 

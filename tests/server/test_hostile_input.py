@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import email.parser
 import email.policy
-import os
 import random
 import socket
 import time
@@ -33,13 +32,11 @@ from stretto.interfaces.http.app import create_app, create_routes
 from stretto.interfaces.http.security import Doorkeeper, flat
 from stretto.interfaces.http.server import Server
 from stretto.interfaces.http.watching import Watch
+from tests.chaos.terms import SEED, TIMES
 from tests.conftest import Place
 from tests.fakes.examples import a_transcript
 from tests.servers import Server as PostgresServer
 from tests.serving import Bell, Site, finish, site
-
-TIMES = int(os.environ.get("STRETTO_CHAOS", "1"))
-SEED = int(os.environ.get("STRETTO_CHAOS_SEED", "1"))
 
 INJECTED = (
     "' OR '1'='1",
