@@ -15,6 +15,8 @@ from tests.chaos.celery_fleet import SOON_S, Broker, celery_fleet, names
 from tests.chaos.fleet import until
 from tests.chaos.outcome import assert_nothing_was_done_twice
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])
 def test_what_is_submitted_is_done_and_its_workers_are_known(
