@@ -42,12 +42,14 @@ class House:
     store: SqlTranscriptStore
     database: Database
 
-    def keep(self, number: int, *gaps: Any, file: str = "some file", **fields: Any) -> Transcript:
+    def keep(
+        self, number: int, *gaps: Any, file: str = "some file", owner: str = "", **fields: Any
+    ) -> Transcript:
         given = {"created_at_s": 1000.0 + number, "file_hash": FileHash(sha256_of(file))} | fields
         transcript = a_transcript(
             f"talk {number}", *gaps, id=TranscriptId(UUID(int=number)), **given
         )
-        self.store.keep(a_transcript_request(file), transcript)
+        self.store.keep(replace(a_transcript_request(file), scope=owner), transcript)
         return transcript
 
     def rows(self, table: str) -> int:
@@ -146,6 +148,15 @@ def test_a_transcript_that_is_kept_again_keeps_its_version(house: House) -> None
     assert house.rows("segment") == 2
 
 
+def test_versions_count_what_one_owner_has_of_a_file(house: House) -> None:
+    """A second one would say that somebody else has the same recording."""
+    house.keep(1, owner="anna")
+    house.keep(2, owner="boris")
+    house.keep(3, owner="anna")
+    versions = {row.id.value.int: row.version for row in house.archive.page(Wanted()).rows}
+    assert versions == {1: 1, 2: 1, 3: 2}
+
+
 def test_what_is_known_of_a_file_is_kept_with_its_transcript(house: House) -> None:
     transcript = a_transcript()
     file = AudioFile(
@@ -194,6 +205,16 @@ def test_deleting_one_version_leaves_the_other_and_its_answers(house: House) -> 
     assert [house.rows(table) for table in TABLES] == [1, 1, 1, 0, 1]
     house.archive.delete(second.id)
     assert [house.rows(table) for table in TABLES] == [0] * len(TABLES)
+
+
+def test_the_last_transcript_of_an_owner_takes_the_answers_along(house: House) -> None:
+    """Although somebody else has one: what was said is not to stay because of a stranger."""
+    first, second = house.keep(1, owner="anna"), house.keep(2, owner="boris")
+    answers = SqlCacheStore(house.database, now=FakeClock())
+    answers.put(an_entry(source="some file"))
+    house.archive.delete(second.id)
+    assert [house.rows(table) for table in TABLES] == [1, 1, 1, 0, 0]
+    assert house.archive.get(first.id) == first
 
 
 def test_what_is_not_there_is_named(house: House) -> None:

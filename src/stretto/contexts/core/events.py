@@ -121,7 +121,7 @@ class TranscriptRecalled(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptKept(DomainEvent):
-    """It is in the database; ``version`` counts the transcripts of this file from 1."""
+    """It is in the database; ``version`` counts its owner's of this file from 1."""
 
     transcript_id: TranscriptId
     file_hash: FileHash
@@ -131,7 +131,7 @@ class TranscriptKept(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptDeleted(DomainEvent):
-    """Somebody wanted it gone; ``last_of_file`` says that its file has no other transcript."""
+    """Somebody wanted it gone; ``last_of_file`` says that its owner has no other one of its file."""
 
     transcript_id: TranscriptId
     file_hash: FileHash

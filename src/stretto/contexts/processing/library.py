@@ -18,7 +18,7 @@ _CURSOR: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptSummary:
-    """A transcript without its text; ``version`` counts those of the same file from 1. ``owner``
+    """A transcript without its text; ``version`` counts its owner's of this file from 1. ``owner``
     is whose it is, empty on a machine that has one user."""
 
     id: TranscriptId

@@ -48,16 +48,16 @@ class SqlTranscriptLibrary:
             row = connection.execute(_FOR_DELETION, {"id": str(transcript_id)}).fetchone()
             if row is None:
                 return None
-            number, file_hash = row
+            number, file_hash, owner = row
             _delete_rows(connection, {"number": number})
-            last = connection.execute(_OF_FILE, {"file_hash": file_hash}).fetchone() is None
-            if last:
+            left = connection.execute(_OWNERS_OF_FILE, {"file_hash": file_hash}).fetchall()
+            if not left:
                 connection.execute(_DELETE_FILE, {"file_hash": file_hash})
             event = TranscriptDeleted(
                 at=self._clock(),
                 transcript_id=transcript_id,
                 file_hash=FileHash(file_hash),
-                last_of_file=last,
+                last_of_file=(owner,) not in [tuple(other) for other in left],
             )
             self._outbox.forget(connection, str(transcript_id))
             self._outbox.append(connection, str(transcript_id), event)
@@ -130,6 +130,6 @@ _PAGE: Final = f"""
     ORDER BY created_at DESC, number DESC LIMIT :limit
 """  # noqa: S608
 _SUMMARY: Final = f"SELECT {_COLUMNS} FROM transcript WHERE id = :id"  # noqa: S608
-_FOR_DELETION: Final = "SELECT number, file_hash FROM transcript WHERE id = :id"
-_OF_FILE: Final = "SELECT 1 FROM transcript WHERE file_hash = :file_hash LIMIT 1"
+_FOR_DELETION: Final = "SELECT number, file_hash, owner FROM transcript WHERE id = :id"
+_OWNERS_OF_FILE: Final = "SELECT DISTINCT owner FROM transcript WHERE file_hash = :file_hash"
 _DELETE_FILE: Final = "DELETE FROM audio_file WHERE file_hash = :file_hash"

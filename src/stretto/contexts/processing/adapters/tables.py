@@ -123,7 +123,7 @@ transcript = sa.Table(
         },
     ),
 )
-"""``version`` counts the transcripts of one file from 1; ``indexed`` is 0 until the segments of
+"""``version`` counts what an owner has of one file from 1; ``indexed`` is 0 until the segments of
 the document are rows of their own, and -1 where the document cannot be read."""
 
 segment = sa.Table(

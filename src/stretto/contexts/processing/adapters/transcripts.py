@@ -112,8 +112,9 @@ class SqlTranscriptStore:
 
 
 def _version(connection: Connection, row: Mapping[str, Any]) -> int:
-    """The one it has already, or the next of its file; the file's row is locked by now."""
-    which = {"id": row["id"], "file_hash": row["file_hash"]}
+    """The one it has already, or the next that its owner has of its file, whose row is locked by
+    now. One number for all owners would tell each that others have the same recording."""
+    which = {name: row[name] for name in ("id", "file_hash", "owner")}
     (own, newest) = connection.execute(_VERSIONS, which).fetchone()
     return int(own if own is not None else (newest or 0) + 1)
 
@@ -186,7 +187,7 @@ _NUMBER: Final = "SELECT number FROM transcript WHERE id = :id"
 _VERSIONS: Final = """
     SELECT
         (SELECT version FROM transcript WHERE id = :id),
-        (SELECT max(version) FROM transcript WHERE file_hash = :file_hash)
+        (SELECT max(version) FROM transcript WHERE file_hash = :file_hash AND owner = :owner)
 """
 _KEEP: Final = """
     INSERT INTO transcript (
