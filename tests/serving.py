@@ -60,6 +60,9 @@ class Site:
     serving: Serving
     bell: Bell
     stop: Callable[[], None]
+    answering: Callable[[], int]
+    """How many requests are being answered."""
+
     clients: list[httpx2.Client] = field(default_factory=list)
 
     @property
@@ -128,7 +131,13 @@ def site(
             def stop() -> None:
                 uvicorn.should_exit = True
 
-            found = Site(url=address_of(listening), serving=serving, bell=bell, stop=stop)
+            found = Site(
+                url=address_of(listening),
+                serving=serving,
+                bell=bell,
+                stop=stop,
+                answering=lambda: len(uvicorn.server_state.tasks),
+            )
             try:
                 assert ready.wait(STARTS_S), "the server did not start"
                 yield found

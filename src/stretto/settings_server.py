@@ -25,7 +25,7 @@ SERVE_KEYS: Final[str] = field(
     default="auto",
     metadata=about(
         "Who needs a key (stretto keys create); auto means everybody but the users of this machine "
-        "while only they can reach it.",
+        "while only they can reach it: on the loopback interface, without a name and a proxy.",
         allowed="auto or always",
         check=lambda word: word in KEYS,
     ),

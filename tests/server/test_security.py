@@ -3,19 +3,26 @@ somebody else acts through a browser."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
+from starlette.types import Receive, Send
+from starlette.types import Scope as Scope_
 
-from stretto.bootstrap.serving import list_keys, revoke_key
+from stretto.bootstrap.serving import build_serving, list_keys, revoke_key
 from stretto.contexts.core.access import Scope
 from stretto.contexts.core.job import JobStatus
 from stretto.interfaces.http.app import create_routes
+from stretto.interfaces.http.gate import Gate
 from stretto.interfaces.http.security import (
+    COOKIE,
     REMEMBERED_S,
     Doorkeeper,
     flat,
@@ -24,6 +31,7 @@ from stretto.interfaces.http.security import (
 )
 from stretto.interfaces.http.server import Server
 from stretto.interfaces.http.watching import Watch
+from stretto.settings import Settings
 from tests.fakes.examples import a_transcript
 from tests.serving import Bell, Site, finish, site
 
@@ -48,6 +56,10 @@ def routes(found: Site) -> list[tuple[str, str, Scope | None]]:
         assert policy is not None
         listed += [(method, route.path, policy.needed) for method in sorted(route.methods)]
     return listed
+
+
+async def nothing(message: object = None) -> Any:
+    """Neither sends nor receives."""
 
 
 def test_a_route_of_which_nobody_said_who_may_use_it_is_no_route() -> None:
@@ -140,6 +152,64 @@ def test_guessing_keys_is_stopped_and_a_right_one_is_let_in_from_elsewhere(
     assert codes == [401] * 10 + [429] * 2
 
 
+def test_wrong_keys_keep_nobody_out_who_has_a_right_one(keyed_site: Site) -> None:
+    """Behind a proxy everybody comes from the same address."""
+    for number in range(12):
+        keyed_site.client(f"stretto_wrong{number}").get("/api/jobs")
+    new = keyed_site.client(keyed_site.key("anna"))
+    assert new.get("/api/jobs").status_code == 200
+    assert new.post("/api/session", json={"key": keyed_site.key("boris")}).status_code == 200
+
+
+def test_a_revoked_key_hears_no_more(keyed_site: Site) -> None:
+    client = keyed_site.client(keyed_site.key("anna"))
+    (key,) = list_keys(keyed_site.serving.settings)
+    with client.stream("GET", "/api/events") as answer:
+        heard = answer.iter_lines()
+        keyed_site.job("/nowhere/before.wav", owner="anna")
+        while "JobQueued" not in next(heard):
+            pass
+        revoke_key(keyed_site.serving.settings, str(key.id))
+        time.sleep(REMEMBERED_S)  # so long it may be known here
+        keyed_site.job("/nowhere/after.wav", owner="anna")
+        assert "after.wav" not in "".join(heard)
+
+
+@pytest.mark.parametrize("header", ["x-forwarded-for", "x-real-ip", "via", "forwarded"])
+def test_whoever_comes_through_a_proxy_is_not_taken_for_the_user_of_the_machine(
+    open_site: Site, header: str
+) -> None:
+    client = open_site.client(**{header: "203.0.113.7"})
+    assert client.get("/api/jobs").status_code == 401
+    assert client.get("/health").status_code == 200
+    assert client.get("/api/session").json()["key_required"] is True
+    key = open_site.key("anna")
+    assert client.get("/api/jobs", headers={"authorization": f"Bearer {key}"}).status_code == 200
+    assert open_site.client().get("/api/session").json()["key_required"] is False
+
+
+def test_a_server_that_has_a_name_asks_for_keys(home: Path) -> None:
+    """A name of its own is one by which others reach it, through a proxy on the same machine."""
+    for names, needed in (("", False), ("stretto.example.org", True)):
+        with closing(build_serving(Settings(home=home, serve_names=names))) as built:
+            assert built.key_needed is needed
+
+
+def test_no_cookie_is_taken_apart(keyed_site: Site) -> None:
+    """Python's own way to do that takes a time that grows with the square (CVE-2024-7592)."""
+    seen = []
+
+    async def application(scope: Scope_, receive: Receive, send: Send) -> None:
+        seen.append((scope["state"]["caller"].owner, dict(scope["headers"])))
+
+    gate = Gate(application, serving=keyed_site.serving, keeper=Doorkeeper(keyed_site.serving))
+    cookie = f"{COOKIE}={keyed_site.key('anna')}; a=b".encode()
+    asked: Scope_ = {"type": "http", "method": "GET", "path": "/health"}
+    asked["headers"] = [(b"host", b"localhost"), (b"cookie", cookie)]
+    asyncio.run(gate(asked, nothing, nothing))
+    assert seen == [("anna", {b"host": b"localhost"})]
+
+
 def test_a_key_that_asks_too_often_waits(home: Path) -> None:
     with site(home, key_needed=True, settings={"serve_requests_per_minute": 5}) as found:
         client, other = (found.client(found.key(name)) for name in ("anna", "boris"))
@@ -172,6 +242,13 @@ def test_a_browser_keeps_the_key_where_no_script_reads_it(keyed_site: Site) -> N
     cookie = opened.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
+    assert "secure" not in cookie
+    origin = keyed_site.url.replace("http://", "https://")  # a proxy with TLS in front of it
+    safe = client.post(
+        "/api/session", json={"key": keyed_site.key("anna")}, headers={"origin": origin}
+    )
+    assert "; secure" in safe.headers["set-cookie"].lower()
+    assert client.post("/api/session", json={"key": keyed_site.key("anna")}).status_code == 200
     assert client.get("/api/jobs").status_code == 200
     client.delete("/api/session")
     assert client.get("/api/jobs").status_code == 401

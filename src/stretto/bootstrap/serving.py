@@ -100,7 +100,8 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     cache = build_caching(settings, database, events, observer=monitoring).management
     keys = SqlAccessKeys(database)
     keeper = keeper_of(settings, database)
-    always = settings.serve_keys == "always" or not is_loopback(settings.serve_host)
+    alone = is_loopback(settings.serve_host) and not settings.serve_names
+    always = settings.serve_keys == "always" or not alone
 
     def close() -> None:
         monitoring.close()

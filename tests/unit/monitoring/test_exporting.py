@@ -67,8 +67,8 @@ tests:
         exp_alerts:
           - exp_labels: {severity: critical, rule: errors}
             exp_annotations:
-              summary: More than one chunk in twenty fails; jobs wait for the service, or transcripts have gaps.
-              description: "Try the service: stretto doctor. The reasons: stretto dlq list, and the log of the workers."
+              summary: More than one chunk in twenty fails; jobs wait, or transcripts have gaps.
+              description: "Try it: stretto doctor. Reasons: stretto dlq list and the workers' log."
     promql_expr_test:
       - expr: count(ALERTS{alertname="StrettoDiskNearlyFull", alertstate="firing"})
         eval_time: 3m

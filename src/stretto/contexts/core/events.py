@@ -131,7 +131,7 @@ class TranscriptKept(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptDeleted(DomainEvent):
-    """Somebody wanted it gone; ``last_of_file`` says that its owner has no other one of its file."""
+    """Somebody wanted it gone; ``last_of_file`` tells that its owner has none of its file left."""
 
     transcript_id: TranscriptId
     file_hash: FileHash

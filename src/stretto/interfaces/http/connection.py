@@ -1,4 +1,4 @@
-"""The connections of the server: uvicorn's, with two deadlines that it does not have."""
+"""The connections of the server: uvicorn's, with the deadlines that it does not have."""
 
 from __future__ import annotations
 
@@ -16,28 +16,53 @@ NARROW_BYTES: Final = 32 << 10
 UNSENT_BYTES: Final = 4 << 10
 """So much waits here, beside what the system has: a thousand who do not read are to cost little."""
 
-FIRST_REQUEST_S: Final = 30.0
-"""So long the head of a first request may take."""
+REQUEST_S: Final = 30.0
+"""So long the head of a request may take, from the connection or the answer before it on."""
+
+UNREAD_S: Final = 60.0
+"""So long nothing of an answer may be read."""
 
 
 class Connection(H11Protocol):
-    """Cuts off who sends no request, and lets a response cut off who does not read."""
+    """Cuts off who sends no request and who does not read, and lets a response do the latter."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(FIRST_REQUEST_S, self._cut)
+        self._request_due = self.loop.call_later(REQUEST_S, self._cut)
+        self._reading_due: asyncio.TimerHandle | None = None
 
     def handle_events(self) -> None:
+        before = self.cycle
         super().handle_events()
-        if self.scope is not None:
-            self._deadline.cancel()
+        if self.cycle is not before:
+            self._request_due.cancel()
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
             extensions[ABORT] = self._cut
             extensions[NARROW] = self._narrow
 
+    def on_response_complete(self) -> None:
+        # Before uvicorn's, which begins with a request that came already.
+        self._request_due.cancel()
+        self._request_due = self.loop.call_later(REQUEST_S, self._cut)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reading_due = self.loop.call_later(UNREAD_S, self._cut)
+
+    def resume_writing(self) -> None:
+        self._reads()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._request_due.cancel()
+        self._reads()
         super().connection_lost(exc)
+
+    def _reads(self) -> None:
+        if self._reading_due is not None:
+            self._reading_due.cancel()
+            self._reading_due = None
 
     def _narrow(self) -> None:
         """What is sent and not read is to be little, here and in the system."""

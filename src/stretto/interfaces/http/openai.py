@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from stretto.contexts.core.access import Caller
@@ -25,7 +26,7 @@ from stretto.interfaces.http.openai_answers import Deltas, Document, sent, whole
 from stretto.interfaces.http.openai_fields import FORMATS, Asked, asked_of
 from stretto.interfaces.http.security import Reader, Writer
 from stretto.interfaces.http.server import OPENAI_MODELS, Server, ServerOf
-from stretto.interfaces.http.streaming import BEAT_S, EventStream
+from stretto.interfaces.http.streaming import BEAT_S, EventStream, unless_hung_up
 
 SINCE: Final = 1_763_942_400
 """When models were created, for clients that want to know: none of them can mind."""
@@ -111,7 +112,10 @@ async def _heard(request: Request, server: Server, caller: Caller, task: Task) -
     if asked.stream:
         turn = partial(server.streams.turn, caller)
         return EventStream(sent(_streamed(server, job.id, asked)), turn=turn)
-    await server.watch.ended(job.id)
+    try:
+        await unless_hung_up(request.receive, server.watch.ended(job.id))
+    except ClientDisconnect as cause:  # the job goes on: whoever asks again finds it done
+        raise HttpError(400, "The connection broke off.", code="disconnected") from cause
     transcript = await run_in_threadpool(_result, server, job.id)
     translation = task is Task.TRANSLATE
     return await run_in_threadpool(whole, transcript, asked, translation=translation)

@@ -73,7 +73,7 @@ def _session(server: Server, caller: Caller) -> Document:
     return {
         "owner": caller.owner,
         "scopes": sorted(scopes),
-        "key_required": server.serving.key_needed,
+        "key_required": server.serving.key_needed or not caller.scopes,
         "authenticated": bool(caller.scopes),
         "version": __version__,
     }
@@ -93,7 +93,8 @@ def open_session(
     address = request.client.host if request.client else ""
     found = keeper.look_up(wanted.key, address=address)
     response = answered(_session(server, found))
-    secure = request.url.scheme == "https"
+    # The server itself speaks no TLS. The gate has seen that the origin is this server.
+    secure = request.headers.get("origin", "").lower().startswith("https://")
     response.set_cookie(
         COOKIE, wanted.key, httponly=True, samesite="strict", secure=secure, path="/"
     )

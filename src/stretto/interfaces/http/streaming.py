@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -25,9 +26,13 @@ NARROW: Final = "stretto.narrow"
 """The one by which it holds little that is not read yet: it shows soon who does not read."""
 
 
+LET_IN: Final = "let_in"
+"""In the state of a scope: asks whether the key of the request is still valid."""
+
+
 class EventStream(Response):
     """Sends what ``events`` yields. Whoever does not take it within STALLED_S is cut off; whoever
-    hangs up ends it. ``turn`` is held meanwhile, and may refuse."""
+    hangs up, or whose key is revoked, ends it. ``turn`` is held meanwhile, and may refuse."""
 
     media_type = "text/event-stream"
 
@@ -46,20 +51,8 @@ class EventStream(Response):
         self._turn = turn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._turn():
-            await self._stream(scope, receive, send)
-
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sending = asyncio.ensure_future(self._send_all(scope, send))
-        listening = asyncio.ensure_future(hung_up(receive))
-        try:
-            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            for task in (sending, listening):
-                task.cancel()
-            await asyncio.gather(sending, listening, return_exceptions=True)
+        with self._turn(), suppress(ClientDisconnect):
+            await unless_hung_up(receive, self._send_all(scope, send))
 
     async def _send_all(self, scope: Scope, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
@@ -68,6 +61,8 @@ class EventStream(Response):
         try:
             async with aclosing(self._events) as events:  # type: ignore[type-var]
                 async for block in events:
+                    if not await _let_in(scope):
+                        break
                     await _sent_in_time(send, block, more=True)
             await _sent_in_time(send, b"", more=False)
         except TimeoutError:
@@ -110,10 +105,30 @@ async def _sent_in_time(send: Send, block: bytes, *, more: bool) -> None:
         await send({"type": "http.response.body", "body": block, "more_body": more})
 
 
+async def unless_hung_up(receive: Receive, work: Coroutine[Any, Any, None]) -> None:
+    """``work``, for as long as the other side is there. Raises ClientDisconnect when it is gone."""
+    working = asyncio.ensure_future(work)
+    listening = asyncio.ensure_future(hung_up(receive))
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        working.result()
+    finally:
+        for task in (working, listening):
+            task.cancel()
+        await asyncio.gather(working, listening, return_exceptions=True)
+
+
 async def hung_up(receive: Receive) -> None:
     """Returns when the other side is gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _let_in(scope: Scope) -> bool:
+    asks: Callable[[], Awaitable[bool]] | None = scope.get("state", {}).get(LET_IN)
+    return asks is None or await asks()
 
 
 def _use(scope: Scope, name: str) -> None:
