@@ -117,6 +117,11 @@ class Fleet:
     def recovery_s(self, victim: subprocess.Popen[str]) -> list[float]:
         """Kills one, and waits: how long after that each of its jobs was begun by another. One that
         was just being cancelled is over then."""
+        until(  # the youngest has perhaps just begun
+            lambda: victim.pid in {one.pid for one in self.queue.nodes()},
+            seconds=START_S,
+            meanwhile=lambda: None,
+        )
         (node,) = [one for one in self.queue.nodes() if one.pid == victim.pid]
         orphans = self.queue.listed.held_by(node.id)
         victim.kill()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -34,25 +34,32 @@ def assert_every_file_was_done_once(
 ) -> int:
     """With the words of a run without trouble; the ``mended`` perhaps with a gap before. Returns
     the number of chunks."""
+    expected = {name: expected_text(name) for name in names}
+    assert_texts(fleet, {name: text for name, (text, _) in expected.items()}, mended=mended)
+    return sum(chunks for _, chunks in expected.values())
+
+
+def assert_texts(
+    fleet: Fleet, expected: Mapping[str, str], *, mended: Collection[JobId] = ()
+) -> None:
+    """Each recording has its text, once, and was reported once."""
     jobs = fleet.jobs()
     later = {Path(jobs[job_id].work.path).stem for job_id in mended}
-    expected = {name: expected_text(name) for name in names}
     texts = {
-        name: found if name not in later else [text for text in found if text == expected[name][0]]
+        name: found if name not in later else [text for text in found if text == expected[name]]
         for name, found in fleet.texts().items()
     }
-    noted(wrong_texts=sum(texts.get(name) != [text] for name, (text, _) in expected.items()))
-    for name, (text, _) in expected.items():
+    noted(wrong_texts=sum(texts.get(name) != [text] for name, text in expected.items()))
+    for name, text in expected.items():
         assert texts[name] == [text], name
     completed = fleet.events("JobCompleted")
     done = [job for job in jobs.values() if job.status is JobStatus.COMPLETED]
-    assert len(done) == len(names)
+    assert len(done) == len(expected)
     strict = {str(job.id) for job in done if job.id not in mended}
     assert {job: count for job, count in completed.items() if job in strict} == dict.fromkeys(
         strict, 1
     )
     assert set(completed) == {str(job.id) for job in done}
-    return sum(chunks for _, chunks in expected.values())
 
 
 def assert_nothing_was_done_twice(fleet: Fleet, names: list[str]) -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from stretto.contexts.caching.adapters import codec
 from stretto.contexts.caching.adapters.memory import ENTRY_OVERHEAD_BYTES, MemoryCacheStore
-from stretto.contexts.caching.adapters.redis import RedisCacheStore
+from stretto.contexts.caching.adapters.redis import RedisCacheStore, place_of
 from stretto.contexts.caching.adapters.redis_entry import closed
+from stretto.contexts.caching.adapters.redis_entry import opened as entry_of
 from stretto.contexts.caching.adapters.sql import ENTRY_OVERHEAD_BYTES as ROW_OVERHEAD_BYTES
 from stretto.contexts.caching.adapters.sql import IN_ONE_TRANSACTION, SqlCacheStore
 from stretto.contexts.caching.adapters.sql_records import SqlUseRecords
@@ -76,7 +77,7 @@ def redis_candidate(server: RedisServer, clock: FakeClock) -> Iterator[Candidate
     assert store.status().working  # a busy machine may need longer than the first call waits
 
     def overwrite(value: object) -> None:
-        name = f"stretto:cache:{identity}:{KEY.value}"
+        name = place_of(identity)[0] + KEY.value
         server.run("DEL", name)
         if isinstance(value, list):
             server.run("RPUSH", name, *value)
@@ -209,7 +210,9 @@ def test_of_200_damaged_values_none_is_served_and_none_does_harm(candidate: Cand
     house = CacheHouse([(candidate.level, candidate.store)], clock=candidate.clock)
     parcel = codec.encode(right)
     entry = replace(an_entry(value=parcel), key=key)
-    whole = closed(entry) if candidate.level is CacheLevel.L2 else parcel
+    whole = parcel
+    if candidate.level is CacheLevel.L2:
+        whole = closed(entry, place_of(candidate.store._identity())[1])
     wrong = 0
     for _ in range(200):
         candidate.store.put(entry)
@@ -237,10 +240,29 @@ def test_the_value_of_another_key_is_not_taken_for_the_right_one(shared_redis: R
     for candidate in redis_candidate(shared_redis, FakeClock(NOW_S)):
         assert candidate.store.get(KEY) is None
         assert candidate.overwrite is not None
-        candidate.overwrite(closed(an_entry("another")))
+        secret = place_of(candidate.store._identity())[1]
+        candidate.overwrite(closed(an_entry("another"), secret))
         assert candidate.store.get(KEY) is None
-        candidate.overwrite(closed(an_entry()))
+        candidate.overwrite(closed(an_entry(), secret))
         assert candidate.store.get(KEY) == an_entry()
+
+
+def test_words_that_somebody_else_put_into_redis_are_not_served(shared_redis: RedisServer) -> None:
+    """They know the names of all entries and what is in them, and not the database."""
+    entry, forged = an_entry(), replace(an_entry(), value=b"other words")
+    for candidate in redis_candidate(shared_redis, FakeClock(NOW_S)):
+        assert candidate.overwrite is not None
+        candidate.store.put(entry)
+        prefix, secret = place_of(candidate.store._identity())
+        written = shared_redis.run("GET", prefix + KEY.value)
+        assert candidate.store._identity().encode() not in prefix.encode() + written
+        head, label = written[: -len(entry.value)], closed(forged, b"a guess")
+        for attempt in (head + forged.value, label, closed(forged, prefix.encode()[:64])):
+            candidate.overwrite(attempt)
+            assert candidate.store.get(KEY) is None
+        candidate.overwrite(written)
+        assert candidate.store.get(KEY) == entry
+        assert entry_of(written, KEY, secret) == entry
 
 
 def test_a_value_of_another_type_is_deleted(shared_redis: RedisServer) -> None:
@@ -256,7 +278,7 @@ def test_a_value_of_another_type_is_deleted(shared_redis: RedisServer) -> None:
 def test_entries_in_redis_have_a_lifetime_and_names_of_their_own(shared_redis: RedisServer) -> None:
     for candidate in redis_candidate(shared_redis, FakeClock(NOW_S)):
         candidate.store.put(an_entry(expires_at_s=NOW_S + 100))
-        name = f"stretto:cache:{candidate.store._identity()}:{KEY.value}"
+        name = place_of(candidate.store._identity())[0] + KEY.value
         assert 95_000 < shared_redis.run("PTTL", name) <= 100_000
 
 

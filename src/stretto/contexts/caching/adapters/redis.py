@@ -1,11 +1,13 @@
 """The level that many processes share: Redis, or a server that speaks its language.
 
-An entry is one string (redis_entry.py) under ``stretto:cache:{identity}:{key}``, with a lifetime;
-``identity`` names the database whose processes share it.
+An entry is one string (redis_entry.py) under ``stretto:cache:{name}:{key}``, with a lifetime.
+``name`` and the secret of the seals are made of the identity of the database whose processes share
+it, which is a random number and is told to nobody.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -64,7 +66,7 @@ class RedisCacheStore:
         self._url = url
         self._identity = identity
         self._now = now
-        self._prefix = ""
+        self._prefix, self._secret = "", b""
         self._client = bounded(_client(url, timeout_s))
         self._patient = _client(url, timeout_s)
         """For what takes as long as there are entries: each read has the limit, not all of it."""
@@ -85,13 +87,14 @@ class RedisCacheStore:
             raise self._broken(error) from error
         if data is None:
             return None
-        entry = opened(data, key)
+        entry = opened(data, key, self._secret)
         if entry is None:
             self.delete(key)
         return entry
 
     def put(self, entry: CacheEntry) -> None:
-        data = closed(entry)
+        self._breaker.pass_or_raise()
+        data = closed(entry, self._secret)
         lifetime_ms = None
         if entry.expires_at is not None:
             lifetime_ms = round((entry.expires_at.unix_s - self._now().unix_s) * 1000)
@@ -174,7 +177,7 @@ class RedisCacheStore:
         read = self._each(names, lambda pipe, name: pipe.getrange(name, 0, LABEL_BYTES - 1))
         beginning = len(self._prefix)
         return [
-            labelled(data, name[beginning:].decode("utf-8", "replace"))
+            labelled(data, name[beginning:].decode("utf-8", "replace"), self._secret)
             for data, name in zip(read, names, strict=True)
         ]
 
@@ -202,10 +205,19 @@ class RedisCacheStore:
 
     def _probe(self) -> None:
         if not self._prefix:
-            self._prefix = f"stretto:cache:{self._identity()}:"
+            self._prefix, self._secret = place_of(self._identity())
         with _client(self._url, PROBE_TIMEOUT_S) as client:
             client.ping()
         self._client.ping()  # opens the connection that the next call will use
+
+
+def place_of(identity: str) -> tuple[str, bytes]:
+    """How the names of a database's entries begin, and the secret of their seals."""
+
+    def made(person: bytes, size: int) -> hashlib.blake2b:
+        return hashlib.blake2b(identity.encode(), digest_size=size, person=person)
+
+    return f"stretto:cache:{made(b'name', 16).hexdigest()}:", made(b"seal", 32).digest()
 
 
 def shown(url: str) -> str:
