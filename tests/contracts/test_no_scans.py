@@ -199,6 +199,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
     for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
         queue.jobs.page(listed)
     queue.jobs.held_by("worker 1")
+    queue.jobs.need(FileHash(sha256_of("7")), owner="")
     queue.jobs.renew([(job_id(9), 1)], TERMS.lease)
     queue.clock.advance(31.0)
     queue.sweep()

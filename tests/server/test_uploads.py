@@ -267,6 +267,20 @@ def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) ->
     assert list(open_site.serving.recordings.settled_before(Timestamp(time.time()))) == []
 
 
+def test_a_recording_stays_for_its_job_behind_a_thousand_newer_ones(open_site: Site) -> None:
+    client, content = open_site.client(), b"the first of very many"
+    place = begun(client, len(content))
+    appended(client, place, 0, content)
+    upload = place.rsplit("/", 1)[1]
+    assert client.post("/api/jobs", json={"upload": upload}).status_code == 202
+    with open_site.database.write():
+        for number in range(1001):
+            open_site.job(f"/nowhere/{number}.wav")
+    assert client.delete(place, headers=TUS).status_code == 204
+    digest = FileHash(hashlib.sha256(content).hexdigest())
+    assert open_site.serving.recordings.find("", digest) is not None
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [

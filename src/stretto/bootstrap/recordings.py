@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.queueing import jobs_of
 from stretto.contexts.core.identifiers import FileHash, Timestamp
-from stretto.contexts.core.job import JobStatus
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.recording_files import RecordingFiles
 from stretto.contexts.processing.library import Wanted
-from stretto.contexts.queue.model import Wanted as WantedJobs
 
 if TYPE_CHECKING:
     from stretto.bootstrap.database import Database
@@ -24,9 +22,6 @@ UNFINISHED_FOR_S: Final = 24 * 3600.0
 
 UNUSED_FOR_S: Final = 30 * 24 * 3600.0
 """So long a recording stays that no transcript was made of."""
-
-UNFINISHED: Final = (JobStatus.QUEUED, JobStatus.PROCESSING)
-MOST_JOBS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +38,7 @@ class RecordingKeeper:
 
     def forget_of(self, owner: str, file_hash: FileHash) -> None:
         """Unless a transcript or an unfinished job of that owner needs it."""
-        if not self._has_transcript(owner, file_hash) and not self._has_job(owner, file_hash):
+        if not self._is_needed(owner, file_hash):
             self.files.delete(owner, file_hash)
 
     def tidy(self) -> None:
@@ -52,17 +47,12 @@ class RecordingKeeper:
         for owner, file_hash in list(self.files.settled_before(_ago(UNUSED_FOR_S))):
             self.forget_of(owner, file_hash)
 
-    def _has_transcript(self, owner: str, file_hash: FileHash) -> bool:
+    def _is_needed(self, owner: str, file_hash: FileHash) -> bool:
+        """In this order: a job that ends meanwhile leaves a transcript."""
+        if jobs_of(self.database).need(file_hash, owner=owner):
+            return True
         library = SqlTranscriptLibrary(self.database, outbox=OutboxWriter(), clock=now)
         return bool(library.page(Wanted(limit=1, file_hash=file_hash, owner=owner)).rows)
-
-    def _has_job(self, owner: str, file_hash: FileHash) -> bool:
-        jobs = jobs_of(self.database)
-        return any(
-            f"/{file_hash}/" in job.work.path
-            for status in UNFINISHED
-            for job in jobs.page(WantedJobs(limit=MOST_JOBS, status=status, owner=owner))
-        )
 
 
 def keeper_of(settings: Settings, database: Database) -> RecordingKeeper:
