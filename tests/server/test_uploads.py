@@ -7,14 +7,21 @@ import base64
 import hashlib
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from stretto.contexts.core.access import Caller
+from stretto.contexts.core.errors import UnknownUpload
 from stretto.contexts.core.identifiers import FileHash, Timestamp
-from stretto.contexts.processing.recordings import safe_name
+from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.processing.recordings import Recording, safe_name
+from stretto.contexts.queue.model import FileWork, JobPriority, Wanted
+from stretto.interfaces.http.server import Server
+from stretto.interfaces.http.watching import Watch
 from tests.serving import Site, site
 
 TUS = {"tus-resumable": "1.0.0"}
@@ -42,6 +49,17 @@ def begun(client: httpx2.Client, length: int, *, name: str = "talk.mp3") -> str:
 
 def appended(client: httpx2.Client, place: str, offset: int, piece: bytes) -> httpx2.Response:
     return client.patch(place, content=piece, headers={**PIECE, "upload-offset": str(offset)})
+
+
+def uploaded(found: Site, content: bytes) -> tuple[str, Recording]:
+    """One that came in pieces, and where it is dropped."""
+    client = found.client()
+    place = begun(client, len(content))
+    appended(client, place, 0, content)
+    digest = FileHash(hashlib.sha256(content).hexdigest())
+    recording = found.serving.recordings.find("", digest)
+    assert recording is not None
+    return place, recording
 
 
 def test_what_was_uploaded_lies_under_its_owner_and_content(open_site: Site) -> None:
@@ -268,17 +286,38 @@ def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) ->
 
 
 def test_a_recording_stays_for_its_job_behind_a_thousand_newer_ones(open_site: Site) -> None:
-    client, content = open_site.client(), b"the first of very many"
-    place = begun(client, len(content))
-    appended(client, place, 0, content)
+    client = open_site.client()
+    place, recording = uploaded(open_site, b"the first of very many")
     upload = place.rsplit("/", 1)[1]
     assert client.post("/api/jobs", json={"upload": upload}).status_code == 202
     with open_site.database.write():
         for number in range(1001):
             open_site.job(f"/nowhere/{number}.wav")
     assert client.delete(place, headers=TUS).status_code == 204
-    digest = FileHash(hashlib.sha256(content).hexdigest())
-    assert open_site.serving.recordings.find("", digest) is not None
+    assert recording.path.exists()
+
+
+def test_a_recording_is_not_deleted_while_its_job_is_being_accepted(open_site: Site) -> None:
+    place, recording = uploaded(open_site, b"wanted and dropped at the same moment")
+    client = open_site.client()
+    dropping = threading.Thread(target=client.delete, args=(place,), kwargs={"headers": TUS})
+    with open_site.serving.recordings.held(recording):
+        dropping.start()
+        dropping.join(0.5)  # time enough to delete it, for whoever does not ask first
+        open_site.job(recording.path)
+    dropping.join()
+    assert recording.path.exists()
+
+
+def test_no_job_is_accepted_for_a_recording_that_was_just_deleted(open_site: Site) -> None:
+    place, recording = uploaded(open_site, b"found, and then gone")
+    serving = open_site.serving
+    server = Server(serving=serving, watch=Watch(serving.queue), hands=open_site.bell)
+    assert open_site.client().delete(place, headers=TUS).status_code == 204
+    work = FileWork(path=str(recording.path), options=TranscriptionOptions())
+    with pytest.raises(UnknownUpload, match="upload it again"):
+        server.submit(work, recording, caller=Caller(), priority=JobPriority.HIGH)
+    assert serving.queue.page(Wanted()) == ()
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,7 @@ class RecordingKeeper:
 
     def forget_of(self, owner: str, file_hash: FileHash) -> None:
         """Unless a transcript or an unfinished job of that owner needs it."""
-        if not self._is_needed(owner, file_hash):
-            self.files.delete(owner, file_hash)
+        self.files.delete_unless(owner, file_hash, lambda: self._is_needed(owner, file_hash))
 
     def tidy(self) -> None:
         """Delete recordings that stopped coming, and those that nothing came of."""
