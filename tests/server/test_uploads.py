@@ -22,6 +22,7 @@ from stretto.contexts.processing.recordings import Recording, safe_name
 from stretto.contexts.queue.model import FileWork, JobPriority, Wanted
 from stretto.interfaces.http.server import Server
 from stretto.interfaces.http.watching import Watch
+from tests.fakes.examples import a_transcript
 from tests.serving import Site, site
 
 TUS = {"tus-resumable": "1.0.0"}
@@ -283,6 +284,36 @@ def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) ->
     open_site.serving.keeper.tidy()
     assert not place.exists()
     assert list(open_site.serving.recordings.settled_before(Timestamp(time.time()))) == []
+
+
+def deleted_elsewhere(found: Site, recording: Recording) -> None:
+    """The last transcript of it, by a process that does not see the folder of recordings."""
+    kept = found.keep(a_transcript(file_hash=recording.file_hash))
+    folder, away = recordings(found), recordings(found).with_name("away")
+    folder.rename(away)
+    found.serving.archive.delete(kept)
+    away.rename(folder)
+    assert recording.path.exists()
+
+
+def test_a_recording_goes_soon_when_its_transcript_was_deleted_elsewhere(open_site: Site) -> None:
+    _, recording = uploaded(open_site, b"deleted on another machine")
+    _, other = uploaded(open_site, b"still to be transcribed")
+    open_site.serving.keeper.tidy()
+    deleted_elsewhere(open_site, recording)
+    open_site.serving.keeper.tidy()
+    assert not recording.path.exists()
+    assert other.path.exists()
+
+
+def test_a_recording_that_was_handed_in_again_after_that_stays(open_site: Site) -> None:
+    content = b"deleted, and wanted after all"
+    _, recording = uploaded(open_site, content)
+    deleted_elsewhere(open_site, recording)
+    uploaded(open_site, content)
+    os.utime(recording.path.parent, (0, time.time() + 1.0))  # clocks of files are coarse
+    open_site.serving.keeper.tidy()
+    assert recording.path.exists()
 
 
 def test_a_recording_stays_for_its_job_behind_a_thousand_newer_ones(open_site: Site) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.queueing import jobs_of
+from stretto.contexts.core.events import TranscriptDeleted
 from stretto.contexts.core.identifiers import FileHash, Timestamp
-from stretto.contexts.database.adapters.outbox import OutboxWriter
+from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
 from stretto.contexts.processing.adapters.recording_files import RecordingFiles
 from stretto.contexts.processing.library import Wanted
@@ -24,12 +25,30 @@ UNUSED_FOR_S: Final = 30 * 24 * 3600.0
 """So long a recording stays that no transcript was made of."""
 
 
+class Deletions:
+    """Transcripts that were deleted, wherever that was: who delivers the event need not see the
+    folder of recordings. Each is named twice, one tidying after the other: the first time, events
+    with smaller numbers may not be written yet."""
+
+    def __init__(self, database: Database) -> None:
+        self._outbox = SqlOutbox(database)
+        self._after = self._newest = 0
+
+    def of_late(self) -> list[TranscriptDeleted]:
+        """None that was delivered more than a week ago. Raises StorageUnavailable."""
+        newest = self._outbox.newest()
+        found = self._outbox.of_kind(TranscriptDeleted, after=self._after)
+        self._after, self._newest = self._newest, newest
+        return [one.event for one in found if isinstance(one.event, TranscriptDeleted)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingKeeper:
     """Deletes what nobody needs. All methods raise StorageFull and StorageUnavailable."""
 
     files: RecordingFiles
     database: Database
+    deletions: Deletions
 
     def forget(self, file_hash: FileHash) -> None:
         """A transcript of it was deleted: delete it for every owner who has no other one."""
@@ -41,8 +60,12 @@ class RecordingKeeper:
         self.files.delete_unless(owner, file_hash, lambda: self._is_needed(owner, file_hash))
 
     def tidy(self) -> None:
-        """Delete recordings that stopped coming, and those that nothing came of."""
+        """Delete recordings that stopped coming, those whose transcripts were deleted elsewhere, and
+        those that nothing came of."""
         self.files.drop_incoming(before=_ago(UNFINISHED_FOR_S))
+        for deleted in self.deletions.of_late():
+            for owner, file_hash in list(self.files.settled_before(deleted.at, deleted.file_hash)):
+                self.forget_of(owner, file_hash)
         for owner, file_hash in list(self.files.settled_before(_ago(UNUSED_FOR_S))):
             self.forget_of(owner, file_hash)
 
@@ -56,7 +79,7 @@ class RecordingKeeper:
 
 def keeper_of(settings: Settings, database: Database) -> RecordingKeeper:
     files = RecordingFiles(settings.recordings_path, clock=now)
-    return RecordingKeeper(files=files, database=database)
+    return RecordingKeeper(files=files, database=database, deletions=Deletions(database))
 
 
 def _ago(seconds: float) -> Timestamp:

@@ -144,10 +144,10 @@ class RecordingFiles:
             paths = sorted(place.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         except FileNotFoundError:
             return None
-        for path in paths:
-            size = path.stat().st_size
-            return Recording(owner=owner, file_hash=file_hash, path=path, size_bytes=size)
-        return None
+        if not paths:
+            return None
+        size = paths[0].stat().st_size
+        return Recording(owner=owner, file_hash=file_hash, path=paths[0], size_bytes=size)
 
     def owners(self, file_hash: FileHash) -> list[str]:
         """Who handed it in."""
@@ -160,9 +160,7 @@ class RecordingFiles:
         has before."""
         with self._locked(recording.file_hash.value, shared=True):
             if not recording.path.exists():
-                raise UnknownUpload(
-                    f"The recording {recording.file_hash} was deleted meanwhile; upload it again."
-                )
+                raise UnknownUpload(f"{recording.path.name} was deleted meanwhile; upload it again.")
             yield
 
     def delete_unless(self, owner: str, file_hash: FileHash, is_needed: Callable[[], bool]) -> None:
@@ -173,9 +171,11 @@ class RecordingFiles:
                 with explained(), suppress(FileNotFoundError):
                     shutil.rmtree(place)
 
-    def settled_before(self, moment: Timestamp) -> Iterator[tuple[str, FileHash]]:
+    def settled_before(
+        self, moment: Timestamp, file_hash: FileHash | None = None
+    ) -> Iterator[tuple[str, FileHash]]:
         """Owner and hash of what has not been touched since."""
-        for place in self._folder.glob("*/*"):
+        for place in self._folder.glob(f"*/{file_hash or '*'}"):
             if place.parent.name not in {INCOMING, LOCKS} and place.stat().st_mtime < moment.unix_s:
                 yield _owner(place.parent.name), FileHash(place.name)
 
