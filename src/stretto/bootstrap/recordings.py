@@ -64,7 +64,8 @@ class RecordingKeeper:
         those that nothing came of."""
         self.files.drop_incoming(before=_ago(UNFINISHED_FOR_S))
         for deleted in self.deletions.of_late():
-            for owner, file_hash in list(self.files.settled_before(deleted.at, deleted.file_hash)):
+            untouched = self.files.settled_before(deleted.at, deleted.file_hash)
+            for owner, file_hash in list(untouched):
                 self.forget_of(owner, file_hash)
         for owner, file_hash in list(self.files.settled_before(_ago(UNUSED_FOR_S))):
             self.forget_of(owner, file_hash)

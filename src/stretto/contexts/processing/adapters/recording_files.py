@@ -160,7 +160,7 @@ class RecordingFiles:
         has before."""
         with self._locked(recording.file_hash.value, shared=True):
             if not recording.path.exists():
-                raise UnknownUpload(f"{recording.path.name} was deleted meanwhile; upload it again.")
+                raise UnknownUpload(f"{recording.path.name} was deleted; upload it again.")
             yield
 
     def delete_unless(self, owner: str, file_hash: FileHash, is_needed: Callable[[], bool]) -> None:
