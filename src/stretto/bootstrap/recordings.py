@@ -60,8 +60,8 @@ class RecordingKeeper:
         self.files.delete_unless(owner, file_hash, lambda: self._is_needed(owner, file_hash))
 
     def tidy(self) -> None:
-        """Delete recordings that stopped coming, those whose transcripts were deleted elsewhere, and
-        those that nothing came of."""
+        """Delete recordings that stopped coming, those whose transcripts were deleted elsewhere,
+        and those that nothing came of."""
         self.files.drop_incoming(before=_ago(UNFINISHED_FOR_S))
         for deleted in self.deletions.of_late():
             untouched = self.files.settled_before(deleted.at, deleted.file_hash)
