@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stretto.contexts.core.identifiers import JobId, TranscriptId
+from stretto.contexts.core.identifiers import FileHash, JobId, TranscriptId
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.queue.adapters.jobs import SqlJobs
 from stretto.contexts.queue.adapters.workers import SqlWorkers
@@ -25,6 +25,8 @@ class Jobs(JobQueue, JobList, Housekeeping, Protocol):
     """Everything that can be asked of the table of jobs."""
 
     def delete_of(self, transcript_id: TranscriptId) -> int: ...
+
+    def need(self, file_hash: FileHash, *, owner: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from stretto.contexts.caching.adapters.sql_records import (
     SqlUseRecords,
 )
 from stretto.contexts.caching.model import CacheKey, CacheLevel, Selection, Use
+from stretto.contexts.core.events import TranscriptDeleted
 from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.transcript import TranscriptStatus
@@ -199,6 +200,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
     for listed in (Wanted(), Wanted(status=JobStatus.QUEUED)):
         queue.jobs.page(listed)
     queue.jobs.held_by("worker 1")
+    queue.jobs.need(FileHash(sha256_of("7")), owner="")
     queue.jobs.renew([(job_id(9), 1)], TERMS.lease)
     queue.clock.advance(31.0)
     queue.sweep()
@@ -207,6 +209,7 @@ def use_the_queue(queue: Queue, house: Explaining) -> None:
     queue.jobs.delete_of(TranscriptId(UUID(int=7)))
     SqlOutbox(house).since(str(job_id(9)), after=0, limit=5)
     SqlOutbox(house).all_since(after=3, limit=5)
+    SqlOutbox(house).of_kind(TranscriptDeleted, after=3)
     SqlOutbox(house).newest()
 
 

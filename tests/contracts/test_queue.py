@@ -11,7 +11,7 @@ import pytest
 
 from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.events import JobQueued, JobStarted
-from stretto.contexts.core.identifiers import Language, Timestamp, TranscriptId
+from stretto.contexts.core.identifiers import FileHash, Language, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.recognition import TranscriptionOptions
 from stretto.contexts.queue import transitions
@@ -27,6 +27,7 @@ from stretto.contexts.queue.model import (
     WorkerNode,
     WorkerState,
 )
+from tests.fakes.examples import sha256_of
 from tests.queues import POLICY, TERMS, Queue, memory_queue, queue_on
 from tests.unit.queue.jobs import a_submission, job_id
 
@@ -354,6 +355,21 @@ def test_a_job_is_deleted_with_its_transcript(queue: Queue) -> None:
     queue.jobs.change(job_id(2), transitions.cancelled)
     assert queue.jobs.delete(job_id(2))
     assert not queue.jobs.delete(job_id(2))
+
+
+def test_a_file_is_needed_as_long_as_a_job_of_its_owner_is_not_over(queue: Queue) -> None:
+    held, free = FileHash(sha256_of("held")), FileHash(sha256_of("free"))
+    work = FileWork(
+        path=f"/recordings/anna/{held}/зал.mp3", options=TranscriptionOptions(scope="anna")
+    )
+    queue.jobs.add(a_submission(1, work=work))
+    assert queue.jobs.need(held, owner="anna")
+    assert not queue.jobs.need(held, owner="boris")
+    assert not queue.jobs.need(free, owner="anna")
+    queue.claim()
+    assert queue.jobs.need(held, owner="anna")
+    complete(queue, 1, 1)
+    assert not queue.jobs.need(held, owner="anna")
 
 
 def a_node(name: str, at: float = 1.0) -> WorkerNode:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.events import DomainEvent
-from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
+from stretto.contexts.core.identifiers import FileHash, JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue import family
 from stretto.contexts.queue.model import (
@@ -165,6 +165,10 @@ class MemoryQueue:
         after = wanted.after
         rows = [job for job in rows if after is None or place(job) < place(after)]
         return tuple(rows[: wanted.limit])
+
+    def need(self, file_hash: FileHash, *, owner: str) -> bool:
+        whole = (job for job in self._jobs.values() if job.owner == owner and not job.is_over)
+        return any(f"/{file_hash}/" in job.work.path for job in whole)
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
         return tuple(

@@ -7,14 +7,22 @@ import base64
 import hashlib
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from stretto.contexts.core.access import Caller
+from stretto.contexts.core.errors import UnknownUpload
 from stretto.contexts.core.identifiers import FileHash, Timestamp
-from stretto.contexts.processing.recordings import safe_name
+from stretto.contexts.core.recognition import TranscriptionOptions
+from stretto.contexts.processing.recordings import Recording, safe_name
+from stretto.contexts.queue.model import FileWork, JobPriority, Wanted
+from stretto.interfaces.http.server import Server
+from stretto.interfaces.http.watching import Watch
+from tests.fakes.examples import a_transcript
 from tests.serving import Site, site
 
 TUS = {"tus-resumable": "1.0.0"}
@@ -42,6 +50,17 @@ def begun(client: httpx2.Client, length: int, *, name: str = "talk.mp3") -> str:
 
 def appended(client: httpx2.Client, place: str, offset: int, piece: bytes) -> httpx2.Response:
     return client.patch(place, content=piece, headers={**PIECE, "upload-offset": str(offset)})
+
+
+def uploaded(found: Site, content: bytes) -> tuple[str, Recording]:
+    """One that came in pieces, and where it is dropped."""
+    client = found.client()
+    place = begun(client, len(content))
+    appended(client, place, 0, content)
+    digest = FileHash(hashlib.sha256(content).hexdigest())
+    recording = found.serving.recordings.find("", digest)
+    assert recording is not None
+    return place, recording
 
 
 def test_what_was_uploaded_lies_under_its_owner_and_content(open_site: Site) -> None:
@@ -265,6 +284,71 @@ def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) ->
     open_site.serving.keeper.tidy()
     assert not place.exists()
     assert list(open_site.serving.recordings.settled_before(Timestamp(time.time()))) == []
+
+
+def deleted_elsewhere(found: Site, recording: Recording) -> None:
+    """The last transcript of it, by a process that does not see the folder of recordings."""
+    kept = found.keep(a_transcript(file_hash=recording.file_hash))
+    folder, away = recordings(found), recordings(found).with_name("away")
+    folder.rename(away)
+    found.serving.archive.delete(kept)
+    away.rename(folder)
+    assert recording.path.exists()
+
+
+def test_a_recording_goes_soon_when_its_transcript_was_deleted_elsewhere(open_site: Site) -> None:
+    _, recording = uploaded(open_site, b"deleted on another machine")
+    _, other = uploaded(open_site, b"still to be transcribed")
+    open_site.serving.keeper.tidy()
+    deleted_elsewhere(open_site, recording)
+    open_site.serving.keeper.tidy()
+    assert not recording.path.exists()
+    assert other.path.exists()
+
+
+def test_a_recording_that_was_handed_in_again_after_that_stays(open_site: Site) -> None:
+    content = b"deleted, and wanted after all"
+    _, recording = uploaded(open_site, content)
+    deleted_elsewhere(open_site, recording)
+    uploaded(open_site, content)
+    os.utime(recording.path.parent, (0, time.time() + 1.0))  # clocks of files are coarse
+    open_site.serving.keeper.tidy()
+    assert recording.path.exists()
+
+
+def test_a_recording_stays_for_its_job_behind_a_thousand_newer_ones(open_site: Site) -> None:
+    client = open_site.client()
+    place, recording = uploaded(open_site, b"the first of very many")
+    upload = place.rsplit("/", 1)[1]
+    assert client.post("/api/jobs", json={"upload": upload}).status_code == 202
+    with open_site.database.write():
+        for number in range(1001):
+            open_site.job(f"/nowhere/{number}.wav")
+    assert client.delete(place, headers=TUS).status_code == 204
+    assert recording.path.exists()
+
+
+def test_a_recording_is_not_deleted_while_its_job_is_being_accepted(open_site: Site) -> None:
+    place, recording = uploaded(open_site, b"wanted and dropped at the same moment")
+    client = open_site.client()
+    dropping = threading.Thread(target=client.delete, args=(place,), kwargs={"headers": TUS})
+    with open_site.serving.recordings.held(recording):
+        dropping.start()
+        dropping.join(0.5)  # time enough to delete it, for whoever does not ask first
+        open_site.job(recording.path)
+    dropping.join()
+    assert recording.path.exists()
+
+
+def test_no_job_is_accepted_for_a_recording_that_was_just_deleted(open_site: Site) -> None:
+    place, recording = uploaded(open_site, b"found, and then gone")
+    serving = open_site.serving
+    server = Server(serving=serving, watch=Watch(serving.queue), hands=open_site.bell)
+    assert open_site.client().delete(place, headers=TUS).status_code == 204
+    work = FileWork(path=str(recording.path), options=TranscriptionOptions())
+    with pytest.raises(UnknownUpload, match="upload it again"):
+        server.submit(work, recording, caller=Caller(), priority=JobPriority.HIGH)
+    assert serving.queue.page(Wanted()) == ()
 
 
 @pytest.mark.parametrize(

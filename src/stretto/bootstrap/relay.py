@@ -79,7 +79,7 @@ def what_forgets(settings: Settings, database: Database, caching: LaterCache) ->
         jobs_of(database).delete_of(deleted.transcript_id)
 
     def recordings(deleted: TranscriptDeleted) -> None:
-        if settings.recordings_path.exists():
+        if settings.recordings_path.exists():  # elsewhere the server finds out when it tidies up
             from stretto.bootstrap.recordings import keeper_of
 
             keeper_of(settings, database).forget(deleted.file_hash)

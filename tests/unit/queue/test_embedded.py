@@ -247,6 +247,31 @@ def test_the_same_key_is_the_same_job(start: Start) -> None:
     assert jobs.submit_job(TALK, key="order 7") == first
 
 
+def test_closing_leaves_what_another_process_submitted_with_the_same_key(start: Start) -> None:
+    engine = an_engine(held=True)
+    one, other = start(engine), start(an_engine())
+    job_id = one.submit_job(TALK, key="order 7")
+    assert engine.entered.wait(SOON_S)
+    assert other.submit_job(TALK, key="order 7") == job_id
+    other.close()
+    engine.released.set()
+    assert one.completed(job_id, timeout_s=SOON_S).status is JobStatus.COMPLETED
+
+
+def test_the_job_of_a_process_that_died_is_done_by_the_next_one_with_its_key(start: Start) -> None:
+    work = FileWork(path=str(TALK), options=ENGLISH)
+    left_behind = start(an_engine()).service.submit(work, key="order 7")  # nobody works on it
+    engine = an_engine(held=True)
+    jobs = start(engine)
+    assert jobs.submit_job(TALK, key="order 7") == left_behind.id
+    assert engine.entered.wait(SOON_S)
+    jobs.close()
+    assert jobs.job(left_behind.id).status is JobStatus.QUEUED, "it goes back"
+    last = start(an_engine())
+    last.submit_job(TALK, key="order 7")
+    assert last.completed(left_behind.id, timeout_s=SOON_S).status is JobStatus.COMPLETED
+
+
 def test_what_happens_to_a_job_can_be_followed_to_its_end_and_from_any_place(
     start: Start,
 ) -> None:

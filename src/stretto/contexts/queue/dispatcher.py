@@ -101,16 +101,25 @@ class OwnJobs(Source):
         super().__init__(())
         self._waiting: list[JobId] = []
         self._taken: list[JobId] = []
+        self._elsewhere: set[JobId] = set()
         self._lock = Lock()
 
-    def add(self, job_id: JobId) -> None:
+    def add(self, job_id: JobId, *, made_here: bool = True) -> None:
+        """One that was made elsewhere is worked on when nobody else does."""
         with self._lock:
+            if job_id in self._taken or job_id in self._waiting:
+                return
             self._waiting.append(job_id)
+            if not made_here:
+                self._elsewhere.add(job_id)
 
     def known(self) -> list[JobId]:
         """Those that may not be over."""
         with self._lock:
             return [*self._taken, *self._waiting]
+
+    def is_made_here(self, job_id: JobId) -> bool:
+        return job_id not in self._elsewhere
 
     def claim(
         self, jobs: JobQueue, decide: Callable[[Job, Moment], Change], suspects: bool

@@ -52,10 +52,13 @@ class EmbeddedQueue:
         callback: str = "",
     ) -> JobId:
         """The job is on the disk when this returns. Raises what QueueService.submit raises."""
-        job = self.service.submit(work, priority=priority, key=key, callback=callback)
+        new_id = JobId.new()
+        job = self.service.submit(
+            work, priority=priority, key=key, callback=callback, new_id=new_id
+        )
         if callback:
             self._start_calling()
-        self._own.add(job.id)
+        self._own.add(job.id, made_here=job.id == new_id)
         self._start()
         self.service.dispatcher.bell.ring()
         return job.id
@@ -87,7 +90,8 @@ class EmbeddedQueue:
         return job
 
     def close(self) -> None:
-        """Cancel what this process submitted and is not over, and wait until it has stopped.
+        """Cancel what this process submitted and is not over, and wait until it has stopped. A job
+        that its key led to, and that another process made, goes back.
 
         What became of it is still answered when the database is closed.
         """
@@ -96,10 +100,13 @@ class EmbeddedQueue:
         if worker is None or thread is None:
             return
         worker.leave()
-        mine = self._own.known()
+        known = self._own.known()
+        mine = [job_id for job_id in known if self._own.is_made_here(job_id)]
         try:
             for job_id in mine:
                 self.cancel(job_id)
+            if mine != known:
+                worker.abandon()
             thread.join()
             self._left = {job_id: self.service.get(job_id) for job_id in mine}
         except StrettoError as error:  # they are found when their leases are over

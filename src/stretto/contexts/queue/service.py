@@ -64,15 +64,17 @@ class QueueService:
         priority: JobPriority = JobPriority.MEDIUM,
         key: str = "",
         callback: str = "",
+        new_id: JobId | None = None,
     ) -> Job:
         """The job is on the disk when this returns. With the same ``key`` it is the same job, for a
-        day. ``callback`` is a URL that is called when it is over. Raises KeyReused, InvalidOption,
-        AddressRefused, StorageFull and StorageUnavailable."""
+        day; one with ``new_id`` was made by this very call. ``callback`` is a URL that is called
+        when it is over. Raises KeyReused, InvalidOption, AddressRefused, StorageFull and
+        StorageUnavailable."""
         if callback:
             self.check_callback(callback)
         now = self.clock()
         job = Job(
-            id=JobId.new(),
+            id=new_id or JobId.new(),
             file=storable(Path(work.path).name),
             work=work,
             work_key=digest((self.identity(work.path), work)),

@@ -81,12 +81,15 @@ class WorkerProcess:
         pause_s = SHORTEST_PAUSE_S
         while not self._closing.is_set():
             begun = time.monotonic()
-            code = self._run()
+            try:
+                what = f"ended with {self._run()}"
+            except OSError as error:  # no memory, no process or no file left, just now
+                what = f"cannot be started: {error.strerror or error}"
             if self._closing.is_set():
                 return
             if time.monotonic() - begun > LASTED_S:
                 pause_s = SHORTEST_PAUSE_S
-            logger.error("The worker ended with %s; another one starts in %g s.", code, pause_s)
+            logger.error("The worker %s; another one starts in %g s.", what, pause_s)
             self._closing.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

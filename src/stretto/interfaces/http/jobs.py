@@ -117,7 +117,7 @@ def _submitted(
     with server.using(recording):
         work = server.work(recording.path, _options(server, caller, wanted), wanted.model)
         priority = JobPriority.parse(wanted.priority)
-        return server.submit(work, caller=caller, priority=priority, key=key)
+        return server.submit(work, recording, caller=caller, priority=priority, key=key)
 
 
 def _options(server: Server, caller: Caller, wanted: schemas.JobRequest) -> TranscriptionOptions:

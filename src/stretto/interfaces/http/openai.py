@@ -135,7 +135,8 @@ def _asked(server: Server, caller: Caller, form: Form, task: Task) -> tuple[Aske
         _require_workers(server)
         if asked.stream:
             server.streams.require_room(caller)
-        return asked, server.submit(work, caller=caller, priority=JobPriority.HIGH)
+        job = server.submit(work, form.recording, caller=caller, priority=JobPriority.HIGH)
+        return asked, job
 
 
 def _require_workers(server: Server) -> None:

@@ -69,11 +69,19 @@ class Server:
         object.__setattr__(self, "streams", Streams(self.serving.settings.serve_streams))
 
     def submit(
-        self, work: FileWork, *, caller: Caller, priority: JobPriority, key: str = ""
+        self,
+        work: FileWork,
+        recording: Recording,
+        *,
+        caller: Caller,
+        priority: JobPriority,
+        key: str = "",
     ) -> Job:
-        """Raises what QueueService.submit raises. Idempotency keys are each owner's own."""
+        """Raises what QueueService.submit raises, and UnknownUpload when the recording was deleted
+        meanwhile. Idempotency keys are each owner's own."""
         named = f"{caller.owner}:{key}" if key and caller.owner else key
-        job = self.serving.queue.submit(work, priority=priority, key=named)
+        with self.serving.recordings.held(recording):
+            job = self.serving.queue.submit(work, priority=priority, key=named)
         self.hands.ring()
         return job
 

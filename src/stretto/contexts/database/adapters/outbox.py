@@ -126,6 +126,14 @@ class SqlOutbox:
             settled.append(_event(*row))
         return tuple(settled)
 
+    def of_kind(self, kind: type[DomainEvent], *, after: int) -> tuple[OutboxEvent, ...]:
+        """The events of one kind with numbers above ``after``, delivered or not, in order. What is
+        being written just now may have a smaller number."""
+        values = {"kind": kind.__name__, "after": after}
+        with self._database.read() as connection:
+            rows = connection.execute(_OF_KIND, values).fetchall()
+        return tuple(_event(*row) for row in rows)
+
     def newest(self) -> int:
         with self._database.read() as connection:
             row = connection.execute(_NEWEST).fetchone()
@@ -193,6 +201,10 @@ _WAITING: Final = """
 _SINCE: Final = """
     SELECT number, id, stream, kind, payload FROM outbox_event
     WHERE stream = :stream AND number > :after ORDER BY number LIMIT :limit
+"""
+_OF_KIND: Final = """
+    SELECT number, id, stream, kind, payload FROM outbox_event
+    WHERE number > :after AND kind = :kind ORDER BY number
 """
 _ALL_SINCE: Final = """
     SELECT number, id, stream, kind, payload FROM outbox_event

@@ -6,12 +6,12 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from stretto.contexts.core.errors import EngineUnavailable, StorageFull, UnknownModel
+from stretto.contexts.processing.adapters.file_lock import locked
 from stretto.contexts.processing.adapters.model_folders import MODEL_FILES, is_folder, missing_from
 
 STAGING: Final = ".staging"
@@ -31,7 +31,7 @@ def install(
     raises.
     """
     try:
-        with _locked(library / STAGING / "locks" / folder):
+        with locked(library / STAGING / "locks" / folder):
             if missing_from(library / folder):
                 _fill_and_publish(library, folder, fill, resume=resume)
     except OSError as cause:
@@ -87,43 +87,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Generator[None, None, None]:
-    """Held by one at a time, threads included; the system ends it when its holder dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
-        _acquire(file)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                _release(file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _acquire(file: IO[bytes]) -> None:
-        while True:
-            try:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            except OSError as error:  # ten seconds are over, the other one is still at it
-                if error.errno != errno.EDEADLOCK:
-                    raise
-            else:
-                return
-
-    def _release(file: IO[bytes]) -> None:
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _acquire(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-    def _release(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_UN)

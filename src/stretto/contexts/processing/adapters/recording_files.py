@@ -3,13 +3,12 @@ beside them until it is whole."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -23,6 +22,8 @@ from stretto.contexts.core.errors import (
     UnknownUpload,
 )
 from stretto.contexts.core.identifiers import FileHash, Timestamp
+from stretto.contexts.processing.adapters.disk_trouble import NO_SPACE, explained
+from stretto.contexts.processing.adapters.file_lock import locked
 from stretto.contexts.processing.adapters.hashing import sha256_of
 from stretto.contexts.processing.recordings import Recording, Upload, UploadId, safe_name
 
@@ -31,7 +32,7 @@ NOBODY: Final = "_"
 """The folder of those whose owner has no name; no owner may have this one."""
 
 INCOMING: Final = ".incoming"
-NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+LOCKS: Final = ".locks"
 
 
 class RecordingFiles:
@@ -61,7 +62,7 @@ class RecordingFiles:
             offset=0,
             created_at=self._clock(),
         )
-        with self._explained():
+        with explained():
             self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._part(upload.id).touch(mode=0o600, exist_ok=False)
             if length is not None:
@@ -87,14 +88,14 @@ class RecordingFiles:
 
     def appending(self, upload: Upload) -> Appending:
         """Where the next bytes of one that comes in pieces go."""
-        with self._explained():
+        with explained():
             file = self._part(upload.id).open("r+b")
             file.seek(upload.offset)
-        return Appending(self, file)
+        return Appending(file)
 
     def complete(self, upload: Upload) -> Upload:
         """Give a recording whose last byte has come its place."""
-        with self._explained(), self._part(upload.id).open("rb") as file:
+        with explained(), self._part(upload.id).open("rb") as file:
             digest = sha256_of(file)
         self.settle(upload, digest)
         done = replace(upload, file_hash=FileHash(digest))
@@ -104,23 +105,24 @@ class RecordingFiles:
     def settle(self, upload: Upload, digest: str) -> Recording:
         """Move what came to where it stays. Raises MediaEmpty."""
         part = self._part(upload.id)
-        with self._explained():
+        with explained():
             size = part.stat().st_size
             if not size:
                 self.drop(upload.id)
                 raise MediaEmpty("The recording is empty: no byte of it came.")
             place = self._place(upload.owner, digest)
             is_new = not place.exists()
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = place / upload.name
-            with self._settling:
-                if path.exists():  # the same bytes; jobs know the file by when it was changed
-                    part.unlink()
-                    os.utime(place)
-                else:
-                    part.replace(path)
-            _sync_folder(place)
-            _sync_folder(place.parent)
+            with self._locked(digest, shared=True):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with self._settling:
+                    if path.exists():  # the same bytes; jobs know the file by when it was changed
+                        part.unlink()
+                        os.utime(place)
+                    else:
+                        part.replace(path)
+                _sync_folder(place)
+                _sync_folder(place.parent)
         return Recording(
             owner=upload.owner,
             file_hash=FileHash(digest),
@@ -131,7 +133,7 @@ class RecordingFiles:
 
     def drop(self, upload_id: UploadId) -> None:
         """Whatever there is of it."""
-        with self._explained():
+        with explained():
             for path in (self._part(upload_id), self._note(upload_id)):
                 path.unlink(missing_ok=True)
 
@@ -142,24 +144,39 @@ class RecordingFiles:
             paths = sorted(place.glob("[!.]*"), key=lambda path: path.stat().st_mtime, reverse=True)
         except FileNotFoundError:
             return None
-        for path in paths:
-            size = path.stat().st_size
-            return Recording(owner=owner, file_hash=file_hash, path=path, size_bytes=size)
-        return None
+        if not paths:
+            return None
+        size = paths[0].stat().st_size
+        return Recording(owner=owner, file_hash=file_hash, path=paths[0], size_bytes=size)
 
     def owners(self, file_hash: FileHash) -> list[str]:
         """Who handed it in."""
         found = self._folder.glob(f"*/{file_hash}")
         return [_owner(path.parent.name) for path in found]
 
-    def delete(self, owner: str, file_hash: FileHash) -> None:
-        with self._explained(), suppress(FileNotFoundError):
-            shutil.rmtree(self._place(owner, file_hash.value))
+    @contextmanager
+    def held(self, recording: Recording) -> Generator[None, None, None]:
+        """Nobody deletes it meanwhile, in whichever process. Raises UnknownUpload when somebody
+        has before."""
+        with self._locked(recording.file_hash.value, shared=True):
+            if not recording.path.exists():
+                raise UnknownUpload(f"{recording.path.name} was deleted; upload it again.")
+            yield
 
-    def settled_before(self, moment: Timestamp) -> Iterator[tuple[str, FileHash]]:
+    def delete_unless(self, owner: str, file_hash: FileHash, is_needed: Callable[[], bool]) -> None:
+        """It is asked while nobody holds the recording, so that nobody begins to need it."""
+        place = self._place(owner, file_hash.value)
+        with self._locked(file_hash.value, shared=False):
+            if not is_needed():
+                with explained(), suppress(FileNotFoundError):
+                    shutil.rmtree(place)
+
+    def settled_before(
+        self, moment: Timestamp, file_hash: FileHash | None = None
+    ) -> Iterator[tuple[str, FileHash]]:
         """Owner and hash of what has not been touched since."""
-        for place in self._folder.glob("*/*"):
-            if place.parent.name != INCOMING and place.stat().st_mtime < moment.unix_s:
+        for place in self._folder.glob(f"*/{file_hash or '*'}"):
+            if place.parent.name not in {INCOMING, LOCKS} and place.stat().st_mtime < moment.unix_s:
                 yield _owner(place.parent.name), FileHash(place.name)
 
     def drop_incoming(self, *, before: Timestamp) -> int:
@@ -173,7 +190,7 @@ class RecordingFiles:
         return count
 
     def free_bytes(self) -> int:
-        with self._explained():
+        with explained():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return shutil.disk_usage(self._folder).free
 
@@ -195,6 +212,14 @@ class RecordingFiles:
                 f"Nothing can be written below {self._folder}: {why}. Check the disk it lies on."
             ) from error
 
+    @contextmanager
+    def _locked(self, digest: str, *, shared: bool) -> Generator[None, None, None]:
+        """One lock serves many recordings: none is ever deleted, and they stay few."""
+        with ExitStack() as stack:
+            with explained():
+                stack.enter_context(locked(self._folder / LOCKS / digest[:2], shared=shared))
+            yield
+
     def _place(self, owner: str, digest: str) -> Path:
         return self._folder / (owner or NOBODY) / digest
 
@@ -213,23 +238,10 @@ class RecordingFiles:
             "file_hash": upload.file_hash.value if upload.file_hash else None,
         }
         path = self._note(upload.id)
-        with self._explained():
+        with explained():
             new = path.with_suffix(".new")
             new.write_text(json.dumps(note), encoding="utf-8")
             new.replace(path)
-
-    @contextmanager
-    def _explained(self) -> Generator[None, None, None]:
-        try:
-            yield
-        except OSError as error:
-            if error.errno in NO_SPACE:
-                raise StorageFull(
-                    "The disk is full; the recording was not kept. Free some space, and try again."
-                ) from error
-            raise StorageUnavailable(
-                f"The recording cannot be kept: {error.strerror or error}."
-            ) from error
 
 
 class Incoming:
@@ -243,7 +255,7 @@ class Incoming:
         self.size_bytes = 0
 
     def write(self, blocks: list[bytes]) -> None:
-        with self._files._explained(), self._path.open("ab") as file:
+        with explained(), self._path.open("ab") as file:
             for block in blocks:
                 file.write(block)
                 self._hash.update(block)
@@ -251,7 +263,7 @@ class Incoming:
 
     def finish(self) -> Recording:
         """On the disk when it returns. Raises MediaEmpty."""
-        with self._files._explained(), self._path.open("rb") as file:
+        with explained(), self._path.open("rb") as file:
             os.fsync(file.fileno())
         return self._files.settle(self._upload, self._hash.hexdigest())
 
@@ -262,16 +274,15 @@ class Incoming:
 class Appending:
     """The next piece of one that comes in several; on the disk when it is closed."""
 
-    def __init__(self, files: RecordingFiles, file: BinaryIO) -> None:
-        self._files = files
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def write(self, block: bytes) -> None:
-        with self._files._explained():
+        with explained():
             self._file.write(block)
 
     def close(self) -> None:
-        with self._files._explained(), self._file as file:
+        with explained(), self._file as file:
             file.flush()
             os.fsync(file.fileno())
 

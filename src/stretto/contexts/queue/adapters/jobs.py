@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stretto.contexts.core.identifiers import JobId, TranscriptId
+from stretto.contexts.core.identifiers import FileHash, JobId, TranscriptId
 from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Database, Outbox
 from stretto.contexts.queue.adapters.rows import job_of
@@ -106,6 +106,12 @@ class SqlJobs:
         with self._database.read() as connection:
             rows = connection.execute(statement, values).fetchall()
         return tuple(job_of(row) for row in rows)
+
+    def need(self, file_hash: FileHash, *, owner: str) -> bool:
+        """Whether a job of this owner that is not over is of a file in a folder of that name."""
+        values = {"owner": owner, "like": f"%/{file_hash}/%"}
+        with self._database.read() as connection:
+            return connection.execute(sql.NEEDING, values).fetchone() is not None
 
     def held_by(self, holder: str) -> tuple[Job, ...]:
         with self._database.read() as connection:

@@ -113,6 +113,12 @@ def _with_parents(size: int) -> str:
 
 
 OF_TRANSCRIPT: Final = "SELECT id FROM queue_job WHERE transcript_id = :id"
+NEEDING: Final = """
+    SELECT 1 FROM queue_job
+    WHERE status IN ('queued', 'processing') AND (parent IS NULL OR status = 'failed')
+    AND owner || '' = :owner AND work LIKE :like LIMIT 1
+"""
+"""No index serves the owner so: the jobs of anybody that wait are fewer than all of one owner."""
 DELETE: Final = """
     DELETE FROM queue_job WHERE id = :id AND status IN ('completed', 'failed', 'cancelled')
 """
