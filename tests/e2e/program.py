@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -108,6 +109,32 @@ def started(
         env=environment(home),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
+
+
+def shown_on_a_terminal(
+    *arguments: str | Path, home: Path, stdout: int | None = None
+) -> tuple[int, str]:
+    """The exit code, and what a terminal shows that has standard error, and standard output too
+    without another."""
+    terminal, ours = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            command(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=ours if stdout is None else stdout,
+            stderr=ours,
+            env=environment(home),
+        )
+    finally:
+        os.close(ours)
+    shown = b""
+    try:
+        with suppress(OSError):  # the terminal is closed when the last who writes to it is gone
+            while part := os.read(terminal, 65_536):
+                shown += part
+    finally:
+        os.close(terminal)
+    return process.wait(timeout=60), shown.decode()
 
 
 def kept(home: Path) -> dict[str, float]:

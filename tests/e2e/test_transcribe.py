@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
-from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Known
-from tests.e2e.program import ENGINE_MODULES, command, environment, stretto
+from tests.e2e.program import ENGINE_MODULES, shown_on_a_terminal, stretto
 from tests.e2e.recordings import SECONDS, SPOKEN, word_error_rate
 from tests.mediagen import Samples, damaged, media, silence
 
@@ -231,19 +227,7 @@ def test_text_and_progress_do_not_tear_each_other_on_a_terminal(
 
 def on_a_terminal(known: Known, home: Path, *, stdout: int | None) -> str:
     """What a terminal shows that has standard error, and standard output too without another."""
-    terminal, ours = pty.openpty()
-    process = subprocess.Popen(
-        command("transcribe", known.recording, "-f", "timed"),
-        stdin=subprocess.DEVNULL,
-        stdout=ours if stdout is None else stdout,
-        stderr=ours,
-        env=environment(home),
-    )
-    os.close(ours)
-    shown = b""
-    with suppress(OSError):  # the terminal is closed when the last who writes to it is gone
-        while part := os.read(terminal, 65_536):
-            shown += part
-    os.close(terminal)
-    assert process.wait(timeout=60) == 0
-    return shown.decode()
+    arguments = ("transcribe", known.recording, "-f", "timed")
+    code, shown = shown_on_a_terminal(*arguments, home=home, stdout=stdout)
+    assert code == 0
+    return shown

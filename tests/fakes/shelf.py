@@ -18,8 +18,8 @@ class Shelf(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), Handler)
         self.asked: list[tuple[str, str]] = []
         self.behaviours: dict[str, Behaviour] = {}
         self.begun, self.left = threading.Event(), threading.Event()
@@ -86,8 +86,8 @@ def breaking_off(handler: Handler) -> None:
 
 
 @contextmanager
-def shelf_open() -> Generator[Shelf, None, None]:
-    server = Shelf()
+def shelf_open(host: str = "127.0.0.1") -> Generator[Shelf, None, None]:
+    server = Shelf(host)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

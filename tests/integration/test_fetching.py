@@ -29,6 +29,7 @@ from tests.fakes.shelf import (
     endless,
     in_chunks,
     sending_on,
+    shelf_open,
     whole,
 )
 
@@ -73,6 +74,25 @@ def test_it_is_called_what_the_other_side_calls_it(shelf: Shelf, fetcher: Fetche
     assert fetcher().fetch(shelf.url("/get"), owner="").path.name == "Talk.ogg"
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Disposition": "attachment; filename*=a; filename*0=b"},
+        {"Content_Disposition": "attachment; filename*=undefined''x"},
+        {"Content_Disposition": "\r\n ".join(['attachment; filename="', *[";" * 2_000] * 40])},
+        {"Content_Disposition": f"attachment; x={'x' * 1024}; filename=Other.mp3"},
+        {"Content_Type": f"audio/mpeg; x={'x' * 1024}; name=Other.mp3"},
+    ],
+    ids=["mixed", "undefined", "endless", "long", "long type"],
+)
+def test_headers_that_name_nothing_leave_the_name_of_the_address(
+    shelf: Shelf, fetcher: Fetcher, headers: dict[str, str]
+) -> None:
+    """Of six megabytes, the library would find out the name in hours, and nobody could end it."""
+    shelf.behaviours["/Talk.mp3"] = lambda handler: whole(handler, **headers)
+    assert fetcher().fetch(shelf.url("/Talk.mp3"), owner="").path.name == "Talk.mp3"
+
+
 def test_three_redirects_are_followed_and_no_more(shelf: Shelf, fetcher: Fetcher) -> None:
     shelf.behaviours["/1"] = sending_on("/2", 301)
     shelf.behaviours["/2"] = sending_on(shelf.url("/3", host="other.example"), 307)
@@ -92,24 +112,30 @@ def test_three_redirects_are_followed_and_no_more(shelf: Shelf, fetcher: Fetcher
         *("http://2130706433:{port}/", "http://0x7f.1:{port}/", "http://0177.0.0.1:{port}/"),
         *("http://[::ffff:127.0.0.1]:{port}/", "http://[64:ff9b::7f00:1]:{port}/"),
         *("http://[2002:7f00:1::]:{port}/", "file:///etc/passwd", "gopher://127.0.0.1:6379/"),
-        *("http://user:word@shelf.example:{port}/", "//127.0.0.1:{port}/", "http://:{port}/"),
+        *("http://user:word@shelf.example:{own}/", "//127.0.0.1:{port}/", "http://:{port}/"),
+        *("http://[", "//[x", "http://[::1", "http://shelf.example:{own}x/"),
     ],
 )
 def test_a_redirect_leads_nowhere_where_one_may_not_go(
     shelf: Shelf, fetcher: Fetcher, files: RecordingFiles, tmp_path: Path, place: str
 ) -> None:
-    """Only the one address of the shelf is allowed, by another name than the canary's."""
-    shelf.behaviours["/"] = lambda handler: whole(handler)
-    shelf.behaviours["/moved"] = sending_on(place.format(port=shelf.server_port))
+    """Only the address of the one that sends on is allowed, not the canary's."""
+    shelf.behaviours["/"] = whole
 
     def resolve(host: str, port: int) -> list[str]:
         from stretto.contexts.external.adapters.guarded_connection import resolved
 
         return ["127.0.0.2"] if host == "shelf.example" else list(resolved(host, port))
 
-    with pytest.raises((AddressRefused, MediaNotFetched)):
-        fetcher("127.0.0.2/32", resolve=resolve).fetch(shelf.url("/moved"), owner="")
-    assert shelf.asked in ([], [("shelf.example", "/moved")]), "the canary was asked"
+    with shelf_open("127.0.0.2") as moving:
+        moving.behaviours["/"] = whole
+        moved = place.format(port=shelf.server_port, own=moving.server_port)
+        moving.behaviours["/moved"] = sending_on(moved)
+        fetching = fetcher("127.0.0.2/32", resolve=resolve)
+        with pytest.raises((AddressRefused, MediaNotFetched)):
+            fetching.fetch(moving.url("/moved"), owner="")
+    assert moving.asked == [("shelf.example", "/moved")]
+    assert shelf.asked == [], "the canary was asked"
     assert incoming(files, tmp_path) == []
 
 

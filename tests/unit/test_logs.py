@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stretto.bootstrap.logs import FollowedWork, set_up_logging
+from stretto.bootstrap.logs import FollowedWork, set_up_logging, set_up_plain_logging
 from stretto.contexts.core import events
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.identifiers import AudioHash, ChunkId, Timestamp, TranscriptId
@@ -122,3 +122,25 @@ def test_a_traceback_is_in_the_log(log: Any) -> None:
         logger.exception("A bug.")
     (line,) = map(json.loads, lines())
     assert "ZeroDivisionError: by nothing" in line["exception"]
+
+
+def test_a_traceback_that_names_a_file_commands_no_terminal(log: Any) -> None:
+    lines = log("plain")
+    try:
+        raise OSError("There is no a\x1b[2Jb\x07.mp3.")
+    except OSError:
+        logger.exception("talk\nERROR forged")
+    first, *trace = lines()
+    assert first == r"ERROR stretto.tests: talk\nERROR forged"
+    assert trace[-1] == r"OSError: There is no a\x1b[2Jb\x07.mp3."
+
+
+def test_commands_that_people_type_log_on_one_line_without_secrets(
+    log: Any, tmp_path: Path
+) -> None:
+    lines = log("json")
+    logging.getLogger().handlers.clear()
+    set_up_plain_logging(Settings(home=tmp_path, cloudru_api_key=CANARY))
+    logger.warning("%s has the key %s", "talk\x1b[2J\nERROR forged", CANARY)
+    expected = r"WARNING stretto.tests: talk\x1b[2J\nERROR forged has the key ***"
+    assert lines() == [expected]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +11,15 @@ from typing import Final
 
 from stretto.bootstrap.later import LaterReader
 from stretto.contexts.core.audio import SAMPLE_RATE_HZ
-from stretto.contexts.core.errors import MediaNotRecognised
 
 STEP_S: Final = 0.05
-LONGEST_S: Final = 600.0
+MOST_POINTS: Final = 10_000
+"""Nobody draws more."""
+
+MOST_STEPS: Final = 2 * MOST_POINTS
+MOST_BYTES: Final = 8 * MOST_STEPS
+"""What is written down: a step takes seven of them, such as ``0.244, ``."""
+
 FULL_SCALE: Final = 32_768
 BESIDE: Final = ".peaks.json"
 """No recording has a name that begins with a dot."""
@@ -24,7 +27,7 @@ BESIDE: Final = ".peaks.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loudness:
-    """The highest sample of each step, in [0, 1]."""
+    """The highest sample of each of at most MOST_STEPS steps, in [0, 1]."""
 
     duration_s: float
     steps: tuple[float, ...]
@@ -36,19 +39,44 @@ class Loudness:
         return [round(max(self.steps[a:b]), 3) for a, b in pairwise(edges)]
 
 
-def peaks_of(path: Path) -> Loudness:
-    """The recording is decoded the first time, in a process of its own: whatever is wrong with it,
-    the server goes on. Raises MediaNotRecognised."""
-    kept = path.parent / BESIDE
-    if not kept.exists():
-        command = [sys.executable, "-m", "stretto.bootstrap.listening", str(path)]
-        with suppress(subprocess.TimeoutExpired):
-            subprocess.run(command, check=False, timeout=LONGEST_S, stderr=subprocess.DEVNULL)  # noqa: S603
+class Outline:
+    """The highest of what comes, in equal steps: never more than MOST_STEPS, however long it comes,
+    because each two neighbours become one as soon as there are so many."""
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._begun: list[int] = []
+        self._each = 1
+
+    def add(self, highest: int) -> None:
+        """The highest sample of the next STEP_S."""
+        self._begun.append(highest)
+        if len(self._begun) < self._each:
+            return
+        self._steps.append(max(self._begun))
+        self._begun.clear()
+        if len(self._steps) == MOST_STEPS:
+            pairs = zip(self._steps[::2], self._steps[1::2], strict=True)
+            self._steps = [max(pair) for pair in pairs]
+            self._each *= 2
+
+    def steps(self) -> tuple[float, ...]:
+        """In [0, 1]; the last one may stand for less time than the others."""
+        last = [max(self._begun)] if self._begun else []
+        return tuple(round(highest / FULL_SCALE, 3) for highest in self._steps + last)
+
+
+def kept_beside(path: Path) -> Loudness | None:
+    """How loud the recording is, if that has been found out."""
     try:
-        found = json.loads(kept.read_text(encoding="ascii"))
-    except FileNotFoundError as cause:
-        raise MediaNotRecognised(f"{path.name} cannot be decoded to be drawn.") from cause
-    return Loudness(duration_s=found["duration_s"], steps=tuple(found["steps"]))
+        with (path.parent / BESIDE).open(encoding="ascii") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:  # of a version that wrote down all of a long recording
+            return None
+        found = json.loads(text)
+        return Loudness(duration_s=found["duration_s"], steps=tuple(found["steps"]))
+    except (OSError, ValueError):
+        return None
 
 
 def measure(path: Path) -> None:
@@ -66,7 +94,7 @@ def _measured(path: Path) -> Loudness:
     reader = LaterReader()
     stream = reader.open(reader.probe(reader.identify(path)))
     step = round(STEP_S * SAMPLE_RATE_HZ)
-    steps: list[float] = []
+    outline = Outline()
     rest = np.zeros(0, np.int16)
     samples = 0
     for block in stream.blocks():
@@ -74,9 +102,10 @@ def _measured(path: Path) -> Loudness:
         whole = np.concatenate([rest, block])
         count = len(whole) // step
         loud = np.abs(whole[: count * step].astype(np.int32)).reshape(count, step).max(axis=1)
-        steps += [round(float(value) / FULL_SCALE, 3) for value in loud]
+        for highest in loud.tolist():
+            outline.add(highest)
         rest = whole[count * step :]
-    return Loudness(duration_s=round(samples / SAMPLE_RATE_HZ, 3), steps=tuple(steps))
+    return Loudness(duration_s=round(samples / SAMPLE_RATE_HZ, 3), steps=outline.steps())
 
 
 if __name__ == "__main__":

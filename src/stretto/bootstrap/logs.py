@@ -37,6 +37,13 @@ def set_up_logging(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
 
 
+def set_up_plain_logging(settings: Settings, *, level: str = "") -> None:
+    """For commands that people type: lines on standard error, unless a log is set up already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PlainFormatter(secrets_of(settings)))
+    logging.basicConfig(level=level or settings.log_level, handlers=[handler])
+
+
 def formatter_of(settings: Settings) -> logging.Formatter:
     """For handlers that somebody else has set up."""
     secrets = secrets_of(settings)
@@ -123,6 +130,9 @@ class PlainFormatter(logging.Formatter):
         record.message = one_line(record.message)
         words = " ".join(f"{name}={value}" for name, value in log_context.ids().items())
         return super().formatMessage(record) + (f" [{words}]" if words else "")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        return "\n".join(map(one_line, super().formatException(ei).split("\n")))
 
     def format(self, record: logging.LogRecord) -> str:
         return masked(super().format(record), self._secrets)

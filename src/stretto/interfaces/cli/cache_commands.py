@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -115,9 +114,10 @@ def _recording_of(transcript: str) -> FileHash:
 def _management() -> Generator[CacheManagement, None, None]:
     from stretto.bootstrap import build_database, load_settings
     from stretto.bootstrap.caching import build_cache_management
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings)
     cache = build_cache_management(settings, build_database(settings))
     try:
         yield cache

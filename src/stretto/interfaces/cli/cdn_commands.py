@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -124,9 +123,10 @@ def _cdn(stream: int | None = None) -> Generator[tuple[CDNPublishing, Archive, f
     """With how long a signed link is good, in seconds."""
     from stretto.bootstrap import build_archive, build_database, load_settings
     from stretto.bootstrap.cdn import build_publishing
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings)
     database = build_database(settings)
     with build_archive(settings, database=database) as archive:
         yield (

@@ -5,7 +5,6 @@ Nothing heavy is imported before a command needs it, so that ``--help`` is insta
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -344,9 +343,10 @@ def db_advise(
 
 def _archive() -> Archive:
     from stretto.bootstrap import build_archive, load_settings
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings)
     return build_archive(settings)
 
 
@@ -363,10 +363,11 @@ def main() -> None:
         app()
     except StrettoError as error:
         from stretto.interfaces.cli.exit_codes import exit_code_of
+        from stretto.interfaces.cli.printing import printable, printable_lines
 
         if "--debug" in sys.argv:
-            traceback.print_exception(error)
-        typer.echo(f"stretto: {error.message}", err=True)
+            typer.echo(printable_lines("".join(traceback.format_exception(error))), err=True)
+        typer.echo(printable(f"stretto: {error.message}"), err=True)
         sys.exit(exit_code_of(error))
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         _give_up_stdout()

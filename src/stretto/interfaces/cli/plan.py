@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 
 from stretto.contexts.processing.model import MEGABYTE, PlannedChunk, PlanReport
+from stretto.interfaces.cli.printing import printable
 from stretto.interfaces.cli.progress import clock
 
 
 def plan_text(report: PlanReport) -> str:
     known = sum(report.cached)
     lines = [
-        f"{report.file.path.name}: {clock(report.duration_s)}, {report.file.codec} in "
+        f"{printable(report.file.path.name)}: {clock(report.duration_s)}, {report.file.codec} in "
         f"{report.file.container}, {report.file.size_bytes / MEGABYTE:.1f} MB",
         f"chunks of about {report.strategy.size.reason}",
         f"up to {report.strategy.concurrency.value} at once, "

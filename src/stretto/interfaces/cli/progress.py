@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from stretto.contexts.processing.model import ProcessingProgress
+from stretto.interfaces.cli.printing import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,7 +19,8 @@ MINIMUM_BETWEEN_LINES_S = 2.0
 
 
 class Display(Protocol):
-    """One for all files of a command."""
+    """One for all files of a command. Names and messages are shown on one line, whatever is in
+    them."""
 
     def begin(self, name: str) -> None: ...
 
@@ -80,7 +82,7 @@ class Lines:
         self._name = ""
 
     def say(self, message: str) -> None:
-        print(message, file=self._stream, flush=True)
+        print(printable(message), file=self._stream, flush=True)
 
     def aside(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -97,7 +99,7 @@ class Bar:
 
     def begin(self, name: str) -> None:
         self._started = time.monotonic()
-        self._task = self._progress.add_task(name, total=None, speed="", audio="")
+        self._task = self._progress.add_task(printable(name), total=None, speed="", audio="")
 
     def update(self, progress: ProcessingProgress) -> None:
         if self._task is None:
@@ -117,7 +119,7 @@ class Bar:
             self._task = None
 
     def say(self, message: str) -> None:
-        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

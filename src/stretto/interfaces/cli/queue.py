@@ -17,7 +17,8 @@ from stretto.contexts.queue.division import Division
 from stretto.contexts.queue.model import DeathCause, Job, Wanted, WorkerNode
 from stretto.contexts.queue.service import QueueService
 from stretto.interfaces.cli.exit_codes import ExitCode
-from stretto.interfaces.cli.transcripts import moment, printable
+from stretto.interfaces.cli.printing import printable, printable_lines
+from stretto.interfaces.cli.transcripts import moment
 
 NO_WORKER: Final = "No worker is running. Start one: stretto worker"
 NONE_GIVEN_UP: Final = "No job was given up."
@@ -68,7 +69,7 @@ def show_dead_letter(queue: QueueService, job_id: str, *, as_json: bool) -> None
         return
     show_job(queue, job_id, as_json=False)
     if trace:
-        print("\n" + "\n".join(printable(line) for line in trace.splitlines()))
+        print("\n" + printable_lines(trace))
 
 
 def watch_job(queue: QueueService, job_id: str, *, after: int, as_json: bool) -> int:

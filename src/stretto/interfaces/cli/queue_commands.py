@@ -195,12 +195,11 @@ def dlq_purge(ids: SomeIds = None, every: Every = False, as_json: Json = False) 
 
 @contextmanager
 def _queue() -> Generator[QueueService, None, None]:
-    import logging
-
     from stretto.bootstrap import load_settings, open_queue
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     settings = load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings)
     queue = open_queue(settings)
     try:
         yield queue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import sys
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from stretto.contexts.processing.model import ProcessingProgress
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
 from stretto.contexts.queue.service import QueueService, error_of
 from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
+from stretto.interfaces.cli.printing import printable
 from stretto.interfaces.cli.progress import Display, display
 from stretto.interfaces.cli.queue import as_document, hint_without_workers
 
@@ -52,11 +52,12 @@ def submit(request: Request) -> int:
     """A job for each file, and for what lies at each URL. One that is not there is named, and the
     others are submitted."""
     from stretto.bootstrap import build_archive, load_settings, open_queue
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     if request.key and len(request.files) > 1:
         raise InvalidOption("--key is for one request: give one file with it.")
     settings = load_settings(overrides=request.settings)
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings)
     options = options_from(language=request.language or settings.language, prompt=request.prompt)
     priority = JobPriority.parse(request.priority)
 
@@ -122,7 +123,7 @@ def _accept(
         try:
             path = fetch(file) if _URL.match(file) else _found(file)
         except (UnusableMedia, AddressRefused) as error:
-            print(f"stretto: {error.message}", file=sys.stderr)
+            print(printable(f"stretto: {error.message}"), file=sys.stderr)
             codes.append(exit_code_of(error))
             continue
         jobs.append(job := accept(path))

@@ -31,6 +31,7 @@ from stretto.contexts.core.transcript import (
 from stretto.contexts.processing.model import CancelToken
 from stretto.interfaces.cli.exit_codes import ExitCode, exit_code_of
 from stretto.interfaces.cli.interrupt import cancelling_on_interrupt
+from stretto.interfaces.cli.printing import printable
 from stretto.interfaces.cli.progress import Display, clock, display
 from stretto.interfaces.files import output_paths, write_atomically
 from stretto.interfaces.formats import FORMATS, SubtitleLayout, format_named
@@ -110,7 +111,7 @@ def transcribe(request: Request) -> int:
             return ""
         for name, text in documents.items():
             write_atomically(targets[index][name], text)
-        return ", ".join(str(target) for target in targets[index].values())
+        return ", ".join(printable(str(target)) for target in targets[index].values())
 
     return _run(request, paths, write, line)
 
@@ -175,9 +176,10 @@ def _one(
         shown.end()
         if request.debug and not isinstance(error, Cancelled):
             logger.exception("%s", path)
-        return Outcome(file=str(path), code=exit_code_of(error), message=error.message)
+        said = printable(error.message)
+        return Outcome(file=str(path), code=exit_code_of(error), message=said)
     if not_kept:
-        return Outcome(file=str(path), code=ExitCode.FAILED, message=not_kept)
+        return Outcome(file=str(path), code=ExitCode.FAILED, message=printable(not_kept))
     partial = transcript.status is TranscriptStatus.PARTIAL
     return Outcome(
         file=str(path),
@@ -246,7 +248,8 @@ def _report(transcript: Transcript, database: str, *, seconds: float, written: s
 
 def _say(shown: Display, outcome: Outcome, *, quiet: bool) -> None:
     if quiet:
-        print(f"stretto: {_named(outcome.file, outcome.message)}", file=sys.stderr)
+        said = printable(_named(outcome.file, outcome.message))
+        print(f"stretto: {said}", file=sys.stderr)
         return
     for line in outcome.message.splitlines():
         shown.say(_named(Path(outcome.file).name, line))
@@ -254,7 +257,8 @@ def _say(shown: Display, outcome: Outcome, *, quiet: bool) -> None:
 
 def _named(file: str, line: str) -> str:
     """The line with the file's name before it, unless it says the name itself."""
-    return line if file in line else f"{file}: {line}"
+    name = printable(file)
+    return line if name in line else f"{name}: {line}"
 
 
 def _summarise(shown: Display, outcomes: list[Outcome], *, total: int) -> None:
@@ -295,7 +299,7 @@ def show_plans(request: Request) -> int:
                 if request.debug:
                     logger.exception("%s", file)
                 outcomes.append(Outcome(file=file, code=exit_code_of(error), message=""))
-                print(f"stretto: {file}: {error.message}", file=sys.stderr)
+                print(printable(f"stretto: {file}: {error.message}"), file=sys.stderr)
                 continue
             print(plan_document(report) if request.as_json else plan_text(report))
             outcomes.append(Outcome(file=file, code=ExitCode.COMPLETE, message=""))
@@ -353,8 +357,9 @@ def _shown(transcript: Transcript, name: str, *, words: bool) -> Transcript:
 
 def _application(request: Request) -> Application:
     from stretto.bootstrap import build, load_settings
+    from stretto.bootstrap.logs import set_up_plain_logging
 
     settings = load_settings(overrides=request.settings)
     level = "DEBUG" if request.debug else "CRITICAL" if request.quiet else settings.log_level
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    set_up_plain_logging(settings, level=level)
     return build(settings, use_cache=not request.no_cache)

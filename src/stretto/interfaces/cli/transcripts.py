@@ -19,6 +19,7 @@ from stretto.contexts.processing.library import (
     TranscriptSummary,
     Wanted,
 )
+from stretto.interfaces.cli.printing import printable
 from stretto.interfaces.cli.progress import clock
 from stretto.interfaces.files import prepare_folder, write_atomically
 from stretto.interfaces.formats import FORMATS, format_named
@@ -216,10 +217,6 @@ def moment(unix_s: float) -> str:
         return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):
         return "unknown"
-
-
-def printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _print_table(rows: Sequence[TranscriptSummary]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from stretto.contexts.core.recognition import Task, TranscriptionOptions
 from stretto.contexts.processing.library import TranscriptSummary
 from stretto.contexts.processing.recordings import Recording
 from stretto.contexts.queue.model import FileWork, Job, JobPriority
+from stretto.interfaces.http.drawing import Drawing
 from stretto.interfaces.http.fetching import Fetching
 from stretto.interfaces.http.streaming import Streams
 from stretto.interfaces.http.watching import Watch
@@ -54,13 +54,12 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Everything in one hand, for every request the same. ``drawing`` is for whoever looks at how
-    loud a recording is: one at a time, so that this takes no thread from others."""
+    """Everything in one hand, for every request the same."""
 
     serving: Serving
     watch: Watch
     hands: Hands
-    drawing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    drawing: Drawing = field(default_factory=Drawing)
     fetching: Fetching = field(default_factory=Fetching)
     streams: Streams = field(init=False)
     page: Path = field(default=Path(__file__).parent / "page")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, Response
 
-from stretto.bootstrap.listening import peaks_of
+from stretto.bootstrap.listening import MOST_POINTS
 from stretto.contexts.core.errors import InvalidOption, UnknownTranscript
 from stretto.contexts.core.identifiers import FileHash, Language
 from stretto.contexts.core.transcript import TranscriptStatus
@@ -185,13 +185,12 @@ async def peaks(
     transcript_id: schemas.PathId,
     server: ServerOf,
     caller: Reader,
-    points: Annotated[int, Query(ge=10, le=10_000)] = 1000,
+    points: Annotated[int, Query(ge=10, le=MOST_POINTS)] = 1000,
 ) -> Response:
     """How loud the recording is, from its beginning to its end; 1 is as loud as can be."""
     summary = await run_in_threadpool(server.summary, transcript_id, caller)
     recording = await run_in_threadpool(_needed, server, summary)
-    async with server.drawing:
-        loudness = await run_in_threadpool(peaks_of, recording.path)
+    loudness = await server.drawing.loudness(recording)
     return answered(
         {"duration_s": loudness.duration_s, "peaks": loudness.drawn(points)},
         cache_control="private, max-age=3600",

@@ -21,6 +21,9 @@ from stretto.contexts.external.address_guard import Target
 MOST_HOPS: Final = 3
 MOVED: Final = frozenset({301, 302, 303, 307, 308})
 BLOCK_BYTES: Final = 1 << 18
+LONGEST_HEADER: Final = 1024
+"""In which a name is looked for."""
+
 HEADERS: Final = {
     "Accept": "*/*",
     "Accept-Encoding": "identity",  # what unfolds has no limit that one could see
@@ -54,11 +57,11 @@ class GuardedFetch:
         for _ in range(MOST_HOPS + 1):
             target = self._connections.target(url)
             with self._asked(target, watchdog) as answer:
-                moved = _moved(answer, target)
+                moved = _moved(answer, target, url)
                 if moved is None:
                     yield self._read(answer, url, watchdog)
                     return
-            url = urljoin(url, moved)
+            url = moved
         raise MediaNotFetched(
             f"The recording was not fetched: one is sent on more than {MOST_HOPS} times."
         )
@@ -133,15 +136,31 @@ def _not_fetched(host: str, said: str) -> MediaNotFetched:
     return MediaNotFetched(f"The recording was not fetched from {host}: {said}.")
 
 
-def _moved(answer: http.client.HTTPResponse, target: Target) -> str | None:
-    """Where one is sent on to."""
+def _moved(answer: http.client.HTTPResponse, target: Target, url: str) -> str | None:
+    """Where one is sent on to from ``url``."""
     if answer.status not in MOVED:
         return None
     place = answer.headers.get("Location", "")
     if not place:
         raise _not_fetched(target.host, f"it answered {answer.status} and does not say where to go")
-    return place
+    try:
+        return urljoin(url, place)
+    except ValueError as cause:
+        said = f"it answered {answer.status}, and where to go is no address"
+        raise _not_fetched(target.host, said) from cause
 
 
 def _name_of(answer: http.client.HTTPResponse, url: str) -> str:
-    return answer.headers.get_filename("") or unquote(urlsplit(url).path.rpartition("/")[2])
+    return _named_in(answer.headers) or unquote(urlsplit(url).path.rpartition("/")[2])
+
+
+def _named_in(headers: http.client.HTTPMessage) -> str:
+    """What the other side calls it, or nothing: the library takes the square of a header's length
+    for it, which may be megabytes, and fails at some in many ways."""
+    read = (headers.get(name, "") for name in ("Content-Disposition", "Content-Type"))
+    if any(len(header) > LONGEST_HEADER for header in read):
+        return ""
+    try:
+        return headers.get_filename("")
+    except Exception:  # TypeError, UnicodeError and whatever else can be made of it
+        return ""
