@@ -56,19 +56,20 @@ def note(
 ) -> None:
     """The jobs of a fleet. ``calls`` are those of its ledger, unless somebody else kept one. What
     was asserted before is noted all the same: a card of zeros that nobody counted would be worth
-    nothing. The ``mended`` were completed with a gap, and again without it, on purpose."""
-    jobs = fleet.jobs().values()
+    nothing. The ``mended`` may be completed twice, on purpose: with a gap, and then without it."""
+    found = fleet.jobs()
+    jobs = found.values()
     made = sum(fleet.calls().values()) if calls is None else calls
-    versions = sum(len(texts) - 1 for texts in fleet.texts().values())
-    completed = fleet.events("JobCompleted")
-    events = sum(count - 1 for count in completed.values())
-    wanted = sum(completed[str(job)] - 1 for job in mended if str(job) in completed)
+    allowed = {Path(found[job].work.path).stem: 2 for job in mended}
+    allowed |= {str(job): 2 for job in mended}
+    done = {name: len(texts) for name, texts in fleet.texts().items()}
+    done |= fleet.events("JobCompleted")
     noted(
         accepted=len(jobs),
         completed=fleet.count_of(JobStatus.COMPLETED),
         dead_lettered_on_purpose=fleet.count_of(JobStatus.FAILED),
         lost=sum(not job.is_over for job in jobs),
-        duplicate_effects=versions + events - 2 * wanted,
+        duplicate_effects=sum(max(0, done[one] - allowed.get(one, 1)) for one in done),
         kills=kills,
         chunks=chunks,
         calls_twice=made - chunks,
