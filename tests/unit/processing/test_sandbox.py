@@ -8,12 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from stretto.contexts.core.audio import SAMPLE_RATE_HZ
+from stretto.contexts.processing.adapters.decoder import sandbox
+from stretto.contexts.processing.adapters.findings import LONGEST
 from tests.decoders import SOURCE
 
+ENDS_S = 60.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the filter is that of Linux")
 
 PRISON = f"""
@@ -49,6 +55,7 @@ attempts = dict(
     unix=lambda: socket.socketpair(),
     pipe=os.pipe,
     dup=lambda: os.dup(0),
+    outlive=lambda: os.close(0),  # with which die_with would be over
     fork=os.fork,
     thread=lambda: threading.Thread(target=int).start(),
     exec=lambda: os.execv("/bin/true", ["true"]),
@@ -118,3 +125,61 @@ def test_a_decoder_in_a_loop_runs_out_of_processor_time() -> None:
     )
     command = [sys.executable, "-I", "-S", "-c", code]
     assert subprocess.run(command, timeout=60, check=False).returncode == -signal.SIGXCPU
+
+
+STUBBORN = f"""
+import resource, signal, sys
+sys.path.append({str(SOURCE)!r})
+from stretto.contexts.processing.adapters.decoder import sandbox
+sandbox.CPU_BASE_S, sandbox.CPU_PER_AUDIO_S = int(sys.argv[1]), 0
+sandbox.settle()
+sandbox.die_with(sandbox.WATCHED)
+sandbox.lock()
+taken_over = [one for one in signal.valid_signals() if one not in (signal.SIGKILL, signal.SIGSTOP)]
+for number in taken_over:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, taken_over)
+_, hard = resource.getrlimit(resource.RLIMIT_CPU)
+resource.setrlimit(resource.RLIMIT_CPU, (hard, hard))
+sys.stdout.write("stubborn\\n")
+sys.stdout.flush()
+while True: pass
+"""
+"""Heeds no signal that can be ignored, and gives itself all the time that it can."""
+
+
+@contextmanager
+def stubborn(*, cpu_s: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-I", "-S", "-c", STUBBORN, str(cpu_s)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"stubborn\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_decoder_that_heeds_no_signal_runs_out_of_processor_time_all_the_same() -> None:
+    with stubborn(cpu_s=1) as decoder:
+        assert decoder.wait(ENDS_S) == -signal.SIGKILL
+
+
+def test_a_decoder_that_heeds_no_signal_does_not_outlive_its_parent() -> None:
+    with stubborn(cpu_s=1000) as decoder:
+        assert decoder.stdin is not None
+        decoder.stdin.close()
+        assert decoder.wait(ENDS_S) == -signal.SIGKILL
+
+
+def test_the_longest_recording_has_the_time_that_it_needs() -> None:
+    code = (
+        f"import resource, sys; sys.path.append({str(SOURCE)!r})\n"
+        "from stretto.contexts.processing.adapters.decoder import sandbox\n"
+        "sandbox.settle()\nsandbox.lock()\nsandbox.allow_cpu(sandbox.LONGEST_AUDIO_S)\n"
+        "print(*resource.getrlimit(resource.RLIMIT_CPU))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, capture_output=True, timeout=ENDS_S, check=True)
+    assert done.stdout.split() == [b"60510", b"60511"]
+    assert sandbox.LONGEST_AUDIO_S * SAMPLE_RATE_HZ == LONGEST

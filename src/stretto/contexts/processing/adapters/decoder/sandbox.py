@@ -13,6 +13,7 @@ import fcntl
 import os
 import resource
 import select
+import signal
 import struct
 import sys
 from contextlib import suppress
@@ -25,6 +26,9 @@ MEMORY_BYTES: Final = 400 << 20
 CPU_BASE_S: Final = 30
 CPU_PER_AUDIO_S: Final = 0.1
 """Processor time for the file, and for each second of audio that came out of it."""
+
+LONGEST_AUDIO_S: Final = 7 * 86_400
+"""More than a week is not decoded; see ``findings.LONGEST``, in samples."""
 
 NOBODY: Final = 65_534
 
@@ -42,7 +46,6 @@ ALLOWED: Final = {
     # name: (x86-64, arm64); -1 where there is none
     "read": (0, 63),
     "write": (1, 64),
-    "close": (3, 57),
     "fstat": (5, 80),
     "newfstatat": (262, 79),  # fstat of newer C libraries; of a path it tells size and times only
     "lseek": (8, 62),
@@ -74,6 +77,11 @@ ALLOWED: Final = {
 LIMITING: Final = (302, 261)
 """prlimit64, which may only be asked about or for the process itself: see ``_filter``."""
 
+CLOSING: Final = (3, 57)
+"""close, of whatever but WATCHED: see ``die_with``."""
+
+WATCHED: Final = 0
+
 
 def settle() -> None:
     """Gives up root, memory, files, processes and core dumps. Raises OSError or ValueError."""
@@ -87,6 +95,10 @@ def settle() -> None:
     _limit("RLIMIT_NPROC", 0)
     if sys.platform == "linux":
         _limit("RLIMIT_AS", _address_space() + MEMORY_BYTES)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    utmost = _cpu_s(LONGEST_AUDIO_S) + 1
+    if hard == resource.RLIM_INFINITY or hard > utmost:
+        resource.setrlimit(resource.RLIMIT_CPU, (utmost, utmost))
     allow_cpu(0.0)
 
 
@@ -110,19 +122,22 @@ def lock() -> None:
 def allow_cpu(audio_s: float) -> None:
     """Processor time for a file that has given ``audio_s`` so far; the system ends what has more.
 
-    A decoder that is taken over can give itself more: then it is the clock of the parent that ends
-    it.
+    A decoder that is taken over can give itself as much as the longest recording has, and not heed
+    the signal before: then it is the clock of the parent that ends it. What ``settle`` has allowed
+    nobody can raise, not even for a long recording: that is why it is so much.
     """
-    most = CPU_BASE_S + round(CPU_PER_AUDIO_S * audio_s)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (most, hard))
+    resource.setrlimit(resource.RLIMIT_CPU, (min(_cpu_s(audio_s), hard), hard))
 
 
 def die_with(descriptor: int) -> None:
     """The system ends this process when the other end of this pipe is closed, by whatever death.
 
-    Not PR_SET_PDEATHSIG: that looks at the thread which started the child, and threads end.
+    On Linux by SIGKILL, which cannot be ignored; with the filter, the pipe cannot be let go of
+    either. Not PR_SET_PDEATHSIG: that looks at the thread which started the child, and threads end.
     """
+    if sys.platform == "linux":
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(descriptor, fcntl.F_SETOWN, os.getpid())
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_ASYNC)
@@ -130,6 +145,10 @@ def die_with(descriptor: int) -> None:
     poll.register(descriptor, select.POLLIN)
     if poll.poll(0):  # it was closed before the system was asked to look
         os._exit(0)
+
+
+def _cpu_s(audio_s: float) -> int:
+    return CPU_BASE_S + round(CPU_PER_AUDIO_S * audio_s)
 
 
 def _limit(name: str, most: int) -> None:
@@ -174,6 +193,11 @@ def _filter(machine: str) -> bytes:
     for number in numbers:
         program += [(equal, 0, 1, number), (answer, 0, 0, SECCOMP_RET_ALLOW)]
     program += [
+        (equal, 0, 4, CLOSING[column]),
+        (load, 0, 0, 16),
+        (equal, 0, 1, WATCHED),
+        (answer, 0, 0, SECCOMP_RET_ERRNO_EPERM),
+        (answer, 0, 0, SECCOMP_RET_ALLOW),
         (equal, 0, 3, LIMITING[column]),
         (load, 0, 0, 16),  # whose limits: 0 is the caller
         (equal, 0, 1, 0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from io import FileIO
 from pathlib import Path
 from socket import recv_fds, socket
@@ -27,7 +26,7 @@ def serve(descriptor: int) -> None:
     """One file: first perhaps a look into it, then perhaps its samples."""
     channel = socket(fileno=descriptor)
     sandbox.settle()
-    sandbox.die_with(sys.stdin.fileno())
+    sandbox.die_with(sandbox.WATCHED)
     data, files, _, _ = recv_fds(channel, wire.REQUEST.size, 1)
     if not files:
         return  # the parent needs no decoder any more
