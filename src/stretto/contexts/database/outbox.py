@@ -73,7 +73,7 @@ class OutboxRelay:
         done, seen, after = 0, 0, 0
         stuck: set[str] = set()
         held = False
-        while (room := self.most - seen) > 0 and self._leased(LEASE_S):
+        while (room := self.most - seen) > 0 and self._leased():
             held = True
             page = self.outbox.waiting(after=after, limit=min(PAGE, room))
             if not page:
@@ -84,13 +84,13 @@ class OutboxRelay:
             seen += len(page)
             after = page[-1].number
         if held:
-            self._leased(0.0)
+            self.outbox.give_back(self.holder)
         if done:
             self.outbox.prune(before=Timestamp(self.clock().unix_s - KEPT_FOR_S))
         return done
 
-    def _leased(self, seconds: float) -> bool:
-        return self.outbox.lease(self.holder, now=self.clock(), seconds=seconds)
+    def _leased(self) -> bool:
+        return self.outbox.lease(self.holder, now=self.clock(), seconds=LEASE_S)
 
     def _deliver(self, event: OutboxEvent, stuck: set[str]) -> bool:
         """Whether everybody has heard of it; otherwise its stream is stuck for this run."""
