@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from threading import Event
+from typing import Final
 
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database
@@ -16,6 +17,9 @@ from stretto.contexts.database.adapters.outbox import SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
 from stretto.settings import Settings
+
+NEWS_S: Final = 3 * 24 * 3600.0
+"""So long people who cannot be reached are told of an alert again and again."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,10 @@ def build_relay(
     ]
     alerts = [
         Subscription(
-            name=f"alerts by {way}", kinds=(AlertsChanged,), consumer=_telling(settings, way)
+            name=f"alerts by {way}",
+            kinds=(AlertsChanged,),
+            consumer=_telling(settings, way),
+            patience_s=NEWS_S,
         )
         for way in ways_of_telling(settings)
     ]
