@@ -185,6 +185,19 @@ def test_who_is_a_few_seconds_ahead_keeps_the_right_to_deliver(post: Post) -> No
     assert post.relay(holder="two").run_once() == 0
 
 
+def test_the_right_to_deliver_outlasts_slow_consumers(post: Post) -> None:
+    post.write("s", *(queued(JobId.new()) for _ in range(3)))
+    delivered_by_another: list[int] = []
+
+    def slow(_: OutboxEvent) -> None:
+        post.clock.advance(LEASE_S * 0.6)
+        delivered_by_another.append(post.relay(holder="two").run_once())
+
+    relay = post.relay(Subscription(name="slow", kinds=(DomainEvent,), consumer=slow))
+    assert relay.run_once() == 3
+    assert delivered_by_another == [0, 0, 0]
+
+
 def test_whoever_lost_the_right_does_not_give_back_that_of_another(post: Post) -> None:
     post.write("s", queued(JobId.new()))
     outbox = SqlOutbox(post.database)

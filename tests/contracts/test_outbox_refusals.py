@@ -79,6 +79,24 @@ def test_refused_events_at_the_front_hide_nothing_behind_them(post: Post) -> Non
     assert numbers(post) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+def test_whoever_refused_is_asked_again_after_a_minute_and_not_at_each_run(post: Post) -> None:
+    away = Away()
+    write(post, 1)
+    relay = relay_of(post, away)
+    for _ in range(3):
+        relay.run_once()
+    assert away.asked == [1]
+    post.write("other", queued(JobId.new()))
+    relay.run_once()
+    assert away.asked == [1, 2], "another stream is not that one"
+    post.clock.advance(60.0)
+    relay.run_once()
+    assert away.asked == [1, 2, 1, 2]
+    post.clock.advance(-7200.0)
+    relay.run_once()
+    assert away.asked == [1, 2, 1, 2, 1, 2], "nobody waits for a clock that was set back"
+
+
 def test_news_is_given_up_when_it_is_old(post: Post) -> None:
     away = Away(patience_s=A_DAY_S)
     post.clock.unix_s = AT.unix_s + A_DAY_S
