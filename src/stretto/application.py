@@ -95,13 +95,16 @@ class Watching(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """What was kept: to be listed, read, searched and deleted. Raises Unavailable for trouble with
-    the database; ``deliver`` hands over the events that were written with the changes."""
+    the database; ``deliver`` hands over the events that were written with the changes, and
+    ``deliver_soon`` has that done in the background, until ``deliver_last``."""
 
     transcripts: TranscriptStore
     library: TranscriptLibrary
     words: TranscriptSearch
     publish: Publish
     deliver: Callable[[], int]
+    deliver_soon: Callable[[], None]
+    deliver_last: Callable[[], None]
     shut_down: Callable[[], None]
 
     def page(self, wanted: Wanted) -> Page:

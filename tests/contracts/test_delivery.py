@@ -9,12 +9,13 @@ from uuid import UUID
 
 import pytest
 
-from stretto.bootstrap import build_archive
+from stretto.bootstrap import build, build_archive
+from stretto.bootstrap import relay as relay_module
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.caching.adapters.sql_records import SqlInvalidationRecords
 from stretto.contexts.caching.model import CacheEntry, CacheKey, Origin
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.core.events import JobQueued, TranscriptDeleted
+from stretto.contexts.core.events import JobCompleted, JobQueued, TranscriptDeleted
 from stretto.contexts.core.identifiers import FileHash, JobId, Timestamp, TranscriptId
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.adapters.schema import SchemaGuard
@@ -83,6 +84,27 @@ def test_a_delivery_that_fails_does_not_spoil_the_work_and_is_due_again(
     with build_archive(settings_of(place)) as archive:
         archive.page(Wanted())
     assert waiting(left) == 0
+
+
+def test_nobody_who_works_waits_for_those_who_do_not_listen(
+    left: Database, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a job is told by the hand that did it, or by whoever gives signs of life."""
+    released, answered_in_time = Event(), []
+
+    def slow(_: TranscriptDeleted) -> None:
+        answered_in_time.append(released.wait(10.0))
+
+    monkeypatch.setattr(relay_module, "what_forgets", lambda *_: {"slow": slow})
+    with build(settings_of(place)) as application:
+        application.archive.page(Wanted())  # finds what was left
+        end = JobCompleted(
+            at=Timestamp(6.0), job_id=JobId.new(), transcript_id=TranscriptId(UUID(int=1))
+        )
+        application.events.publish(end)
+        released.set()
+    assert answered_in_time == [True]
+    assert waiting(left) == 0, "it was delivered before the program ended"
 
 
 def relay_of(database: Database, due: Event, *, most: int = 100) -> OutboxRelay:

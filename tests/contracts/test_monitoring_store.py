@@ -94,6 +94,20 @@ def test_a_tick_is_made_once(store: Store) -> None:
     assert store.frames.tick(earlier, lambda r, k: made(r, k, Reading(), earlier)) is None
 
 
+def test_ticks_do_not_wait_for_a_clock_that_was_set_back(store: Store) -> None:
+    """What is heard of the same seconds again replaces what was heard of them before."""
+
+    def tick(at_s: float, depth: float) -> bool:
+        at, sampled = Timestamp(at_s), Reading({"queue.dead_letters": depth})
+        return store.frames.tick(at, lambda r, k: made(r, k, sampled, at)) is not None
+
+    for at_s, depth in ((START, 1.0), (START + 7200, 2.0), (START, 3.0)):
+        assert tick(at_s, depth)
+        assert not tick(at_s, 9.0), "one makes it"
+    (frame,) = store.frames.between(10, Timestamp(START - 10), END)
+    assert frame.reading.values["queue.dead_letters"] == 3.0
+
+
 def test_of_many_that_tick_at_the_same_time_one_does(store: Store) -> None:
     store.reports.report(a_report(reading=FULL))
 

@@ -9,7 +9,14 @@ from threading import Lock
 from stretto.contexts.core.events import AlertsChanged
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.alerts import AlertState
-from stretto.contexts.monitoring.frames import Frame, Kept, ProcessReport, ProcessState, Tick
+from stretto.contexts.monitoring.frames import (
+    AHEAD_S,
+    Frame,
+    Kept,
+    ProcessReport,
+    ProcessState,
+    Tick,
+)
 from stretto.contexts.monitoring.notices import Changed
 
 
@@ -44,12 +51,12 @@ class MemoryMonitoring:
         self, at: Timestamp, make: Callable[[Sequence[ProcessReport], Kept], Tick]
     ) -> Tick | None:
         with self._lock:
-            if self._ticked_at >= at.unix_s:
+            if 0 <= self._ticked_at - at.unix_s <= AHEAD_S:
                 return None
             self._ticked_at = at.unix_s
             tick = make(self.processes(), self._kept)
             self._kept = tick.kept
-            self._add(tick.frame)
+            self._frames[tick.frame.step_s, tick.frame.start.unix_s] = tick.frame
             for one in tick.gone:
                 del self._processes[one]
             for one in tick.lost:

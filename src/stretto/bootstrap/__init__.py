@@ -29,7 +29,7 @@ from stretto.bootstrap.database import (
     upgrade,
 )
 from stretto.bootstrap.later import LaterCache, LaterDetector, LaterQueue, LaterReader
-from stretto.bootstrap.relay import build_relay, deliver
+from stretto.bootstrap.relay import RelayThread, build_relay
 from stretto.bootstrap.remote import RemoteServices
 from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.bootstrap.watching import LaterMonitoring
@@ -57,7 +57,6 @@ from stretto.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stretto.contexts.database.outbox import OutboxRelay
     from stretto.contexts.processing.model import CancelToken
     from stretto.contexts.processing.ports import Engine, ResultCache
     from stretto.contexts.queue.service import QueueService
@@ -88,7 +87,7 @@ logger = logging.getLogger(__name__)
 ENGINES: Final = "stretto.engines"
 LOCAL_ENGINE: Final = "whisper"
 ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
-"""After these, what was written to the outbox is delivered."""
+"""After these, what was written to the outbox is delivered, in the background."""
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -100,18 +99,17 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     events = EventBus()
     slow, due = SlowStatements(settings), Event()
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
-    monitoring = LaterMonitoring(
-        settings, database, events, due=due, deliver=lambda: deliver(relay)
-    )
+    monitoring = LaterMonitoring(settings, database, events, due=due)
     slow.counted = monitoring.slow_statement
     caching = LaterCache(settings, database, events, observer=monitoring)
     cache = caching if use_cache else NoCache()
-    relay = build_relay(settings, database, caching, due)
+    relay = RelayThread(build_relay(settings, database, caching, due))
+    monitoring.deliver = relay.wake
     archive = _archive(
         database, slow, relay, caching, events=events, besides=_sending(settings, database, events)
     )
     for end in ENDS_OF_WORK:
-        events.subscribe(end, lambda _: deliver(relay))
+        events.subscribe(end, lambda _: relay.wake())
     concurrency = ConcurrencyLimit(settings.concurrency)
     services = RemoteServices(settings, observer=monitoring)
     monitoring.watch(services)
@@ -182,33 +180,35 @@ def build_archive(
     database = database or build_database(settings, slow=slow.runs, left_behind=due.set)
     events = events or EventBus()
     caching = LaterCache(settings, database, events)
-    relay = build_relay(settings, database, caching, due)
+    relay = RelayThread(build_relay(settings, database, caching, due))
     return _archive(database, slow, relay, caching, events=events)
 
 
 def _archive(
     database: Database,
     slow: SlowStatements,
-    relay: OutboxRelay,
+    relay: RelayThread,
     caching: LaterCache,
     *,
     events: EventBus,
     besides: Callable[[], None] = lambda: None,
 ) -> Archive:
-    outbox = OutboxWriter(wrote=relay.due.set)
+    outbox = OutboxWriter(wrote=relay.relay.due.set)
 
     def shut_down() -> None:
         with ExitStack() as afterwards:
             for close in (database.close, slow.close, caching.close, besides):  # the last one first
                 afterwards.callback(close)
-            deliver(relay)
+            relay.close()
 
     return Archive(
         transcripts=SqlTranscriptStore(database, outbox=outbox),
         library=SqlTranscriptLibrary(database, outbox=outbox, clock=now),
         words=SqlTranscriptSearch(database),
         publish=events.publish,
-        deliver=relay.run_if_due,
+        deliver=relay.relay.run_if_due,
+        deliver_soon=relay.wake,
+        deliver_last=relay.close,
         shut_down=shut_down,
     )
 

@@ -77,7 +77,12 @@ class Wiring:
         )
         follow(application.events)
         application.monitoring.start("worker")
-        return CalledWorker(worker, source, at_the_end=application.monitoring.close)
+
+        def at_the_end() -> None:
+            application.monitoring.close()
+            application.archive.deliver_last()
+
+        return CalledWorker(worker, source, at_the_end=at_the_end)
 
     def log_lines(self) -> logging.Formatter:
         """As the program writes its log: with ids, and without secrets."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Lock, Thread
+from typing import Final
 
 from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database
@@ -16,6 +17,9 @@ from stretto.contexts.database.adapters.outbox import SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
 from stretto.settings import Settings
+
+NEWS_S: Final = 3 * 24 * 3600.0
+"""So long people who cannot be reached are told of an alert again and again."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,10 @@ def build_relay(
     ]
     alerts = [
         Subscription(
-            name=f"alerts by {way}", kinds=(AlertsChanged,), consumer=_telling(settings, way)
+            name=f"alerts by {way}",
+            kinds=(AlertsChanged,),
+            consumer=_telling(settings, way),
+            patience_s=NEWS_S,
         )
         for way in ways_of_telling(settings)
     ]
@@ -44,6 +51,44 @@ def build_relay(
         clock=now,
         due=due,
     )
+
+
+class RelayThread:
+    """Delivers in the background what was written, as soon as it is told of it: whoever works,
+    watches or gives signs of life does not wait for those who do not listen."""
+
+    def __init__(self, relay: OutboxRelay) -> None:
+        self.relay = relay
+        self._woken, self._ended, self._lock = Event(), Event(), Lock()
+        self._thread: Thread | None = None
+
+    def wake(self) -> None:
+        """Something may have been written; if not, nothing is begun."""
+        with self._lock:
+            if not self.relay.due.is_set() or self._ended.is_set():
+                return
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="relay", daemon=True)
+                self._thread.start()
+        self._woken.set()
+
+    def close(self) -> None:
+        """Deliver what is left; after that it does nothing any more."""
+        with self._lock:
+            self._ended.set()
+            thread = self._thread
+        if thread is not None:
+            self._woken.set()
+            thread.join()
+            self.relay.due.set()  # it may have looked just before the last change was committed
+        deliver(self.relay)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            if not self._ended.is_set():
+                deliver(self.relay)
 
 
 def deliver(relay: OutboxRelay) -> None:

@@ -93,7 +93,8 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     database = build_database(settings, slow=slow.runs, left_behind=due.set)
     events = EventBus()
     archive = build_archive(settings, database=database, due=due, events=events)
-    monitoring = LaterMonitoring(settings, database, events, due=due, deliver=archive.deliver)
+    monitoring = LaterMonitoring(settings, database, events, due=due)
+    monitoring.deliver = archive.deliver_soon
     slow.counted = monitoring.slow_statement
     bell = LocalBell()
     queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)

@@ -51,7 +51,8 @@ class LaterMonitoring:
     """Satisfies the observers of the cache and of the gateways, too.
 
     In a command it is made on a thread of its own when the first chunk is done; what is told before
-    waits. What was told before the first file was begun is not counted.
+    waits. What was told before the first file was begun is not counted. ``deliver`` hands over what
+    is in the outbox, in the background.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class LaterMonitoring:
         events: EventBus,
         *,
         due: Event,
-        deliver: Callable[[], object],
     ) -> None:
         self._settings, self._database, self._events = settings, database, events
-        self._due, self._deliver = due, deliver
+        self._due = due
+        self.deliver: Callable[[], object] = lambda: None
         self._services: RemoteServices | None = None
         self._made: Monitoring | None = None
         self._waiting: list[Callable[[Monitoring], None]] | None = None
@@ -165,7 +166,7 @@ class LaterMonitoring:
                 self._events,
                 role=role,
                 due=self._due,
-                deliver=self._deliver,
+                deliver=self.deliver,
                 breakers_open=self._breakers_open,
             )
             with self._lock:

@@ -121,6 +121,18 @@ def test_of_two_that_look_at_the_same_time_one_makes_the_frame(house: House) -> 
     assert house.samples == 1  # the queue is not asked for nothing
 
 
+def test_frames_go_on_when_a_clock_was_set_back_or_was_far_ahead(house: House) -> None:
+    times = [START + 3, START + 7203, START + 13, START + 14, START + 23]
+    made = [house.keeper.tick(Timestamp(at_s)) is not None for at_s in times]
+    assert made == [True, True, True, False, True]
+
+
+def test_frames_are_left_to_whoever_is_a_few_seconds_ahead(house: House) -> None:
+    other = house.another_keeper()
+    assert other.tick(Timestamp(START + 23)) is not None
+    assert house.keeper.tick(Timestamp(START + 3)) is None
+
+
 def test_a_frame_is_of_the_ten_seconds_that_ended(house: House) -> None:
     frame = house.keeper.tick(Timestamp(START + 13))
     assert frame is not None

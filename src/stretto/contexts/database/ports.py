@@ -80,7 +80,10 @@ class Outbox(Protocol):
 
     def lease(self, holder: str, *, now: Timestamp, seconds: float) -> bool:
         """Whether ``holder`` alone may deliver for the next ``seconds``; False when nothing waits.
-        Zero seconds give the right back."""
+        Clocks may differ by ``seconds``; a right that outlasts that is no right."""
+
+    def give_back(self, holder: str) -> None:
+        """Whoever comes next may deliver, whatever its clock says."""
 
     def waiting(self, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
         """Undelivered events with numbers above ``after``."""

@@ -1,5 +1,6 @@
 """The points of the charts. A frame that is there never changes, and none comes before the newest:
-so each frame is read and computed once, however often somebody looks."""
+so each frame is read and computed once, however often somebody looks. Where a clock was set back,
+a process goes on showing what it saw of those seconds first."""
 
 from __future__ import annotations
 

@@ -22,6 +22,10 @@ STEPS: Final = {
 }
 """How long the frames of each step are kept, in seconds: 9,056 frames at most in all."""
 
+AHEAD_S: Final = 60.0
+"""Clocks may differ by so much. A tick that lies further ahead was made by one that was wrong, or
+set back since, and nobody waits until it has come."""
+
 LONGEST_S: Final = max(STEPS.values())
 MOST_POINTS: Final = LONGEST_S // DAY_S
 """Of a stretch that is shown, however long it is."""

@@ -13,6 +13,7 @@ from stretto.contexts.core.events import MetricRecorded
 from stretto.contexts.core.identifiers import Timestamp
 from stretto.contexts.monitoring.definitions import PROCESSES
 from stretto.contexts.monitoring.frames import (
+    AHEAD_S,
     STEP_S,
     STEPS,
     Frame,
@@ -60,7 +61,7 @@ class Keeper:
         end = start_of(now, STEP_S)
         start = Timestamp(end.unix_s - STEP_S)
         newest = self.frames.newest(STEP_S)
-        if newest is not None and newest >= start:
+        if newest is not None and 0 <= newest.unix_s - start.unix_s <= AHEAD_S:
             return None
         sampled = Reading(self.sample())
         tick = self.frames.tick(end, lambda reports, kept: self._made(reports, kept, sampled, end))

@@ -30,7 +30,8 @@ class Frames(Protocol):
     def tick(
         self, at: Timestamp, make: Callable[[Sequence[ProcessReport], Kept], Tick]
     ) -> Tick | None:
-        """In one transaction, unless there was a tick at ``at`` or later: None then."""
+        """In one transaction, unless there was a tick at ``at`` or later, by ``AHEAD_S`` at most:
+        None then. The frame replaces one of the same seconds, from before a clock was set back."""
 
     def between(self, step_s: int, start: Timestamp, end: Timestamp) -> tuple[Frame, ...]:
         """The frames of a step that begin in [start, end), in order."""

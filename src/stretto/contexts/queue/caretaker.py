@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from stretto.contexts.core.errors import StrettoError
+from stretto.contexts.core.errors import StorageBusy, StrettoError, Unavailable
+from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.dispatcher import JobDispatcher
 from stretto.contexts.queue.model import WorkerNode
 from stretto.contexts.queue.ports import Housekeeping, JobList, Workers
@@ -41,6 +42,7 @@ class Caretaker:
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _due: dict[str, float] = field(default_factory=dict)
+    _refused: set[JobId] = field(default_factory=set)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
@@ -78,10 +80,33 @@ class Caretaker:
     def sweep(self) -> None:
         """Give the jobs of workers without a sign of life to others, and see that no job waits for
         a clock that was set back."""
+        self._carefully(self._hasten)
+        expired = self.housekeeping.expired(MOST_AT_ONCE)
+        self._refused.intersection_update(expired)
+        end = time.monotonic() + self.dispatcher.terms.beat_s
+        for job_id in sorted(expired, key=self._refused.__contains__):
+            self._give_on(job_id)
+            if time.monotonic() >= end:
+                return  # signs of life are due; those that did not refuse come first the next time
+
+    def _hasten(self) -> None:
         if self.housekeeping.hasten(self.retries.policy.config.cap_s):
             logger.warning("The clock was set back; jobs that would have waited for it are ready.")
-        for job_id in self.housekeeping.expired(MOST_AT_ONCE):
+
+    def _give_on(self, job_id: JobId) -> None:
+        """One that cannot be changed, because it cannot be read or somebody has locked it, is in
+        nobody's way."""
+        try:
             self.dispatcher.change(job_id, self.retries.after_silence)
+        except Unavailable as trouble:
+            if not isinstance(trouble, StorageBusy):
+                raise  # the others would fare no better
+            logger.warning("The job %s of a dead worker waits: %s", job_id, trouble)
+        except Exception:
+            logger.exception("The job %s of a dead worker cannot be given on.", job_id)
+        else:
+            return
+        self._refused.add(job_id)
 
     def _run(self) -> None:
         terms = self.dispatcher.terms
@@ -98,7 +123,7 @@ class Caretaker:
                 if now >= self._due.get(name, 0.0):
                     self._due[name] = now + every_s
                     self._carefully(chore)
-            self.checked()
+            self._carefully(self.checked)
 
     def _carefully(self, chore: Callable[[], None]) -> None:
         try:

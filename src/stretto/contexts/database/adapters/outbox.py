@@ -22,6 +22,10 @@ Result = TypeVar("Result")
 WRITTEN_WITHIN_S: Final = 10.0
 """So long after an event got its number its transaction is over: it waits for nobody for longer."""
 
+CLOCKS_WITHIN: Final = 2.0
+"""A right that ends further ahead than so many times what it lasts for was written by a clock that
+was wrong, or set back since: it is nobody's."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -92,10 +96,18 @@ class SqlOutbox:
     def lease(self, holder: str, *, now: Timestamp, seconds: float) -> bool:
         with self._database.read() as connection:
             # Nearly always there is nothing to deliver, and that is to cost no write.
-            if seconds > 0 and connection.execute(_ANY_WAITING).fetchone() is None:
+            if connection.execute(_ANY_WAITING).fetchone() is None:
                 return False
-        row = {"holder": holder, "now": now.unix_s, "until": now.unix_s + seconds}
+        row: dict[str, Value] = {
+            "holder": holder,
+            "now": now.unix_s,
+            "until": now.unix_s + seconds,
+            "beyond": now.unix_s + CLOCKS_WITHIN * seconds,
+        }
         return self._database.transact(lambda c: bool(c.execute(_LEASE, row).rowcount == 1))
+
+    def give_back(self, holder: str) -> None:
+        self._database.transact(lambda c: c.execute(_GIVE_BACK, {"holder": holder}).rowcount)
 
     def waiting(self, *, after: int, limit: int) -> tuple[OutboxEvent, ...]:
         with self._database.read() as connection:
@@ -220,8 +232,12 @@ _DELIVERED: Final = "UPDATE outbox_event SET delivered_at = :now WHERE number = 
 _LEASE: Final = """
     INSERT INTO outbox_lease (name, holder, until) VALUES ('relay', :holder, :until)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-    WHERE outbox_lease.until <= :now OR outbox_lease.holder = excluded.holder
+    WHERE outbox_lease.until <= :now OR outbox_lease.until > :beyond
+        OR outbox_lease.holder = excluded.holder
 """
+_GIVE_BACK: Final = "UPDATE outbox_lease SET until = 0 WHERE name = 'relay' AND holder = :holder"
+"""No moment of the holder's clock, which may be ahead of that of the next one."""
+
 _PRUNE: Final = """
     DELETE FROM outbox_event WHERE delivered_at < :before
         AND number < (SELECT number FROM outbox_event WHERE number > 0 ORDER BY number DESC LIMIT 1)

@@ -16,7 +16,14 @@ from stretto.contexts.monitoring.adapters.json_readings import (
     encoded_frame,
 )
 from stretto.contexts.monitoring.alerts import AlertState, AlertStatus
-from stretto.contexts.monitoring.frames import Frame, Kept, ProcessReport, ProcessState, Tick
+from stretto.contexts.monitoring.frames import (
+    AHEAD_S,
+    Frame,
+    Kept,
+    ProcessReport,
+    ProcessState,
+    Tick,
+)
 from stretto.contexts.monitoring.notices import AlertsChanged, Changed
 
 Result = TypeVar("Result")
@@ -81,12 +88,13 @@ class SqlFrames:
     ) -> Tick | None:
         def work(connection: Connection) -> Tick | None:
             # Whoever changes the row makes the tick; others wait here, and find that it is made.
-            if connection.execute(_CLAIM, {"at": at.unix_s}).rowcount != 1:
+            row = {"at": at.unix_s, "beyond": at.unix_s + AHEAD_S}
+            if connection.execute(_CLAIM, row).rowcount != 1:
                 return None
             tick = make(*_standing(connection))
             kept = {"ended": encoded(tick.kept.ended), "told": encoded(tick.kept.told)}
             connection.execute(_KEEP, kept)
-            connection.execute(_ADD_FRAME, _frame_row(tick.frame))
+            connection.execute(_REPLACE_FRAME, _frame_row(tick.frame))
             if tick.gone:
                 connection.executemany(_GONE, [{"id": one} for one in tick.gone])
             if tick.lost:
@@ -231,7 +239,7 @@ _STANDING: Final = """
 _CLAIM: Final = """
     INSERT INTO metric_kept (name, ticked_at, ended, told) VALUES ('all', :at, '', '')
     ON CONFLICT (name) DO UPDATE SET ticked_at = excluded.ticked_at
-    WHERE metric_kept.ticked_at < excluded.ticked_at
+    WHERE metric_kept.ticked_at < excluded.ticked_at OR metric_kept.ticked_at > :beyond
 """
 _KEEP: Final = "UPDATE metric_kept SET ended = :ended, told = :told WHERE name = 'all'"
 _GONE: Final = "DELETE FROM metric_process WHERE id = :id"
@@ -239,6 +247,10 @@ _LOST: Final = "UPDATE metric_process SET state = 'lost' WHERE id = :id AND stat
 _ADD_FRAME: Final = """
     INSERT INTO metric_frame (step_s, starts_at, reading) VALUES (:step, :start, :reading)
     ON CONFLICT (step_s, starts_at) DO NOTHING
+"""
+_REPLACE_FRAME: Final = """
+    INSERT INTO metric_frame (step_s, starts_at, reading) VALUES (:step, :start, :reading)
+    ON CONFLICT (step_s, starts_at) DO UPDATE SET reading = excluded.reading
 """
 _BETWEEN: Final = """
     SELECT starts_at, reading FROM metric_frame

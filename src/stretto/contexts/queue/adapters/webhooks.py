@@ -12,7 +12,10 @@ from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.core.text import storable
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Database, Outbox
 from stretto.contexts.queue.model import Job
-from stretto.contexts.queue.webhooks import Webhook, body_of
+from stretto.contexts.queue.webhooks import HELD_FOR_S, LONGEST_DELAY_S, Webhook, body_of
+
+SET_BACK_S: Final = LONGEST_DELAY_S + HELD_FOR_S
+"""Nothing is put off for so long: what seems to be waits for a clock that was set back."""
 
 
 def owe(connection: Connection, job: Job, now_s: float) -> None:
@@ -40,12 +43,18 @@ class SqlWebhooks:
     def take(self, limit: int, *, for_s: float) -> Sequence[Webhook]:
         with self._database.read() as connection:  # nearly always there is none: no write
             now_s = self._clock.read(connection).at.unix_s
-            if connection.execute(_ANY, {"now": now_s}).fetchone() is None:
+            values = {"now": now_s, "set_back": now_s + SET_BACK_S}
+            if connection.execute(_ANY, values).fetchone() is None:
                 return ()
 
         def work(connection: Connection) -> tuple[Webhook, ...]:
             now_s = self._clock.read(connection).at.unix_s
-            values = {"now": now_s, "until": now_s + for_s, "limit": limit}
+            values = {
+                "now": now_s,
+                "set_back": now_s + SET_BACK_S,
+                "until": now_s + for_s,
+                "limit": limit,
+            }
             rows = connection.execute(self._take, values).fetchall()
             return tuple(
                 Webhook(id=i, job_id=JobId.parse(job), url=url, body=body, attempts=attempts)
@@ -81,11 +90,12 @@ _INSERT: Final = """
     INSERT INTO queue_webhook (id, job_id, url, body, attempts, due_at)
     VALUES (:id, :job_id, :url, :body, 0, :due_at)
 """
-_ANY: Final = "SELECT id FROM queue_webhook WHERE due_at <= :now LIMIT 1"
+_ANY: Final = "SELECT id FROM queue_webhook WHERE due_at <= :now OR due_at > :set_back LIMIT 1"
 _TAKE: Final = """
     UPDATE queue_webhook SET attempts = attempts + 1, due_at = :until
     WHERE id IN (
-        SELECT id FROM queue_webhook WHERE due_at <= :now ORDER BY due_at LIMIT :limit {skip}
+        SELECT id FROM queue_webhook WHERE due_at <= :now OR due_at > :set_back
+        ORDER BY due_at LIMIT :limit {skip}
     )
     RETURNING id, job_id, url, body, attempts
 """
