@@ -154,6 +154,16 @@ def test_a_decompression_bomb_is_not_unpacked() -> None:
     assert codec.decode(codec.pack(bomb)) is None
 
 
+def test_an_answer_far_longer_than_that_of_any_chunk_is_neither_written_nor_read() -> None:
+    """Each number of three bytes would be an object of thirty and more."""
+    segment = Segment(start=0.0, end=1.0, text="", tokens=(50_000,) * 3_000_000)
+    endless = Recognition(segments=(segment,))
+    with pytest.raises(ValueError, match="too large"):
+        codec.encode(endless)
+    content = msgspec.msgpack.encode(columns_of(endless))
+    assert codec.decode(codec.pack(zstandard.compress(content))) is None
+
+
 def test_a_bomb_that_hides_its_size_is_not_unpacked() -> None:
     compressor = zstandard.ZstdCompressor(write_content_size=False).compressobj()
     content = compressor.compress(msgspec.msgpack.encode(a_recognition())) + compressor.flush()

@@ -24,8 +24,9 @@ SCHEMA_VERSION: Final = 2
 Parcels of version 1 hold the answer as it is instead of in columns, and are still read.
 """
 
-MAXIMUM_CONTENT_BYTES: Final = 64 * 2**20
-"""More than ten days of speech; a parcel that claims more is a decompression bomb."""
+MAXIMUM_CONTENT_BYTES: Final = 8 * 2**20
+"""More than a day of speech, and an answer is about minutes; a parcel that claims more is a
+decompression bomb. What is unpacked takes up to thirty times as much as objects."""
 
 LEVEL: Final = 15
 """Written once and read often: a tenth smaller than the usual level 3, for some milliseconds."""
@@ -46,7 +47,7 @@ _READERS: Final[dict[int, Callable[[bytes], Recognition]]] = {
 
 
 def encode(recognition: Recognition) -> bytes:
-    """Raises ValueError for text that has no UTF-8 form, or more than 64 MiB of content."""
+    """Raises ValueError for text that has no UTF-8 form, or more than 8 MiB of content."""
     content = msgspec.msgpack.encode(columns_of(recognition))
     if len(content) > MAXIMUM_CONTENT_BYTES:
         raise ValueError(f"an answer of {len(content)} bytes is too large to be kept")
