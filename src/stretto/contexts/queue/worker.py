@@ -20,6 +20,7 @@ from stretto.contexts.queue.model import Job, JobProgress, Look, WorkerNode, Wor
 from stretto.contexts.queue.ports import Housekeeping, JobList, Workers, Workshop
 from stretto.contexts.queue.retry import RetryHandler
 from stretto.contexts.queue.running import RunningJob, Stop
+from stretto.contexts.queue.suspects import SuspectWatch
 
 SHORTEST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
@@ -66,6 +67,15 @@ class Worker:
     _pause_s: float = SHORTEST_PAUSE_S
     _hands: dict[RunningJob, threading.Thread] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _suspects: SuspectWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._suspects = SuspectWatch(
+            node=self.node,
+            listed=self.listed,
+            workers=self.workers,
+            every_s=self.dispatcher.terms.sweep_s,
+        )
 
     def run(self) -> None:
         """Work until somebody wants the worker to leave."""
@@ -162,7 +172,14 @@ class Worker:
             if soonest_s is None or soonest_s > 0:
                 self._pause_s = min(self._pause_s, soonest_s or self.longest_pause_s)
                 return None
-        return self.dispatcher.take(self.node.id, source=self.source, suspects=not self.running())
+        if not self.running():
+            return self._take(suspects=True, before=self._suspects.found())
+        return None if self._suspects.look() else self._take(suspects=False)
+
+    def _take(self, *, suspects: bool, before: Look | None = None) -> Job | None:
+        return self.dispatcher.take(
+            self.node.id, source=self.source, suspects=suspects, before=before
+        )
 
     def _begin(self, job: Job) -> None:
         one = RunningJob(
