@@ -41,9 +41,9 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
     by a signal handler. ``parts_at_once`` parts of files are as much work as one file. ``stuck`` is
-    called by the watchdog, from another thread, when the worker has not come round for a minute, or
-    took nothing for as long while jobs were ready; ``finished`` when it is done with a job, as ever
-    it ended."""
+    called by the watchdog, from another thread, when the worker has not come round for a minute (a
+    database that is away is waited for while jobs are worked on), or took nothing for as long while
+    jobs were ready; ``finished`` when it is done with a job, as ever it ended."""
 
     node: WorkerNode
     source: Source
@@ -143,6 +143,8 @@ class Worker:
             except Unavailable as trouble:
                 logger.warning("No job can be claimed just now: %s", trouble)
                 job, self._pause_s = None, self.longest_pause_s
+                if self.running():  # they go on meanwhile; to end itself would be their crash
+                    self._came_round = time.monotonic()
             except Exception:  # a bug; the watchdog has the last word
                 logger.exception("No job can be claimed just now.")
                 job, self._pause_s = None, self.longest_pause_s
