@@ -169,16 +169,25 @@ def deaf(summons: Summons, clock: Seconds) -> Deaf:
 
 
 def test_a_machine_that_hears_nothing_although_messages_wait_ends_itself(deaf: Deaf) -> None:
-    assert deaf.look(6) == 0
+    assert deaf.look(7) == 0  # of what the first one sends nobody can have heard yet
     assert deaf.look(1) == 1
 
 
 def test_one_that_works_meanwhile_is_not_deaf(deaf: Deaf) -> None:
-    deaf.look(6)
+    deaf.look(7)
     deaf.is_idle = False
     deaf.look(1)
     deaf.is_idle = True
     assert deaf.look(6) == 0
+
+
+def test_nor_is_one_whose_messages_others_fetch_between_its_looks(
+    deaf: Deaf, messages: MemoryMessages
+) -> None:
+    """A job that is ready and may not be claimed is called for in each look."""
+    for _ in range(20):
+        assert deaf.look(1) == 0
+        messages.queues[JobPriority.LOW].clear()
 
 
 def test_nor_is_one_without_messages(deaf: Deaf) -> None:
@@ -190,7 +199,7 @@ def test_nor_is_one_without_messages(deaf: Deaf) -> None:
 def test_nor_is_one_whose_broker_or_database_was_away_in_between(
     deaf: Deaf, messages: MemoryMessages, away: str
 ) -> None:
-    deaf.look(6)
+    deaf.look(7)
     messages.away, deaf.ready.away = away == "broker", away == "database"
     with pytest.raises((BrokerUnavailable, StorageUnavailable)):
         deaf.look(1)

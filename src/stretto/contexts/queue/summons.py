@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Called:
-    """How many messages were sent, and how many wait that no worker has fetched."""
+    """How many messages were sent, and how many wait that no worker has fetched, with these."""
 
     sent: int
     waiting: int
@@ -107,7 +107,7 @@ class Caller:
             raise
         if called.sent:
             logger.info("Workers were called again for %d jobs.", called.sent)
-        deaf = called.waiting and self.idle()
+        deaf = called.waiting > called.sent and self.idle()  # of what is new nobody can have heard
         self._deaf_since = (self._deaf_since or self.clock()) if deaf else None
         if self._deaf_since is not None and self.clock() - self._deaf_since >= self.silent_s:
             logger.error("Messages wait, and none has come here for %.0f s.", self.silent_s)
