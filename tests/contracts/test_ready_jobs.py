@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def ready(database: Database, queue: Queue) -> SqlReadyJobs:
     return SqlReadyJobs(database, clock=queue.clock)
 
 
-def add(queue: Queue, number: int, *, in_s: float = 0.0, **given: JobPriority) -> None:
+def add(queue: Queue, number: int, *, in_s: float = 0.0, **given: Any) -> None:
     """A job that is to be claimed so many seconds from now, or was so long ago."""
 
     def decide(job: Job, now: Moment) -> Change:
@@ -62,3 +63,14 @@ def test_one_that_is_worked_on_is_not_ready(queue: Queue, ready: SqlReadyJobs) -
     add(queue, 1)
     assert queue.claim() is not None
     assert ready.ready([MEDIUM], limit=10)[MEDIUM] == ()
+
+
+def test_nor_is_one_whose_work_is_being_done(queue: Queue, ready: SqlReadyJobs) -> None:
+    for number, in_s in ((1, -9.0), (2, -5.0)):
+        add(queue, number, in_s=in_s, work_key="the same")
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == (job_id(1), job_id(2))
+    assert queue.claim() is not None
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == ()
+    queue.clock.advance(31.0)
+    queue.sweep()
+    assert ready.ready([MEDIUM], limit=10)[MEDIUM] == (job_id(2), job_id(1))

@@ -177,14 +177,19 @@ class MemoryQueue:
             if job.holder == holder and job.status is JobStatus.PROCESSING
         )
 
+    def first(self, look: Look) -> Job | None:
+        return next(iter(self._found(look)), None)
+
     def waits(self, look: Look) -> bool:
+        return any(not job.is_suspect for job in self._found(look))
+
+    def _found(self, look: Look) -> list[Job]:
         with self._lock:
-            return any(
-                self._is_free(job)
-                and job.priority in look.queues
-                and not job.is_suspect
-                and job.run_at.unix_s <= self.clock.unix_s - look.waited_s
-                for job in self._jobs.values()
+            ready = self.clock.unix_s - look.waited_s
+            free = [job for job in self._jobs.values() if self._is_free(job)]
+            return sorted(
+                (j for j in free if j.priority in look.queues and j.run_at.unix_s <= ready),
+                key=lambda job: (look.queues.index(job.priority), _turn(job)),
             )
 
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:

@@ -28,13 +28,15 @@ FAST = LeaseTerms(lease_s=2.0, beat_s=0.2, sweep_s=0.1, look_s=0.05)
 
 class ScriptedWorkshop:
     """What a job does is in its file's name: ``good``, ``missing``, ``full``, ``bug``; ``held``
-    waits for ``released`` or to be stopped, ``deaf`` for ``released`` alone."""
+    waits for ``released``, to be let go by itself or to be stopped, ``deaf`` for ``released``
+    alone."""
 
     def __init__(self) -> None:
         self.begun: Counter[JobId] = Counter()
         self.kept: list[TranscriptId] = []
         self.together = self.most_together = 0
         self.entered, self.released = threading.Semaphore(0), threading.Event()
+        self.let_go: set[JobId] = set()
         self.lock = threading.Lock()
 
     def begin(
@@ -80,6 +82,8 @@ class ScriptedTask:
             raise ValueError("a bug")
         self.progressed(JobProgress(fraction=0.5, done_s=1.0, total_s=2.0, chunks_done=1))
         while kind in {"held", "deaf"} and not self.shop.released.wait(0.005):
+            if kind == "held" and self.job.id in self.shop.let_go:
+                return
             if self.stopped.is_set() and kind == "held":
                 raise Cancelled
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.core.identifiers import JobId
+from stretto.contexts.core.identifiers import JobId, Timestamp
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.queue.called import CalledSource, CalledWorker
-from stretto.contexts.queue.model import Job, JobPriority
+from stretto.contexts.queue.model import Change, Job, JobPriority
 from tests.queues import memory_queue
 from tests.unit.queue.jobs import a_submission
 from tests.unit.queue.shop import SOON_S, Crew, until
@@ -105,6 +108,28 @@ def test_a_call_waits_until_a_hand_is_free(two_hands: Office) -> None:
     two_hands.crew.workshop.released.set()
     assert all(answered(call) for call in calls)
     assert two_hands.crew.workshop.most_together == 2
+
+
+def test_a_suspect_is_worked_on_although_calls_never_leave_the_worker_alone(
+    two_hands: Office,
+) -> None:
+    shop, held = two_hands.crew.workshop, deque(two_hands.add(f"held {n}") for n in range(2))
+    calls = [two_hands.call() for _ in held]
+    for _ in held:
+        assert shop.entered.acquire(timeout=SOON_S)
+    suspect = two_hands.add("good")
+    two_hands.crew.queue.jobs.change(
+        suspect, lambda job, _: Change(replace(job, crashes=2, run_at=Timestamp(0.0)))
+    )
+    end = time.monotonic() + SOON_S
+    while not shop.begun[suspect]:
+        assert time.monotonic() < end, "it never had its turn"
+        held.append(two_hands.add("held"))
+        calls.append(two_hands.call())
+        shop.let_go.add(held.popleft())  # the other one is held until the next has begun
+        shop.entered.acquire(timeout=0.3)
+    shop.released.set()
+    assert all(answered(call) for call in calls)
 
 
 @pytest.mark.parametrize("kind", ["missing", "full", "bug"])

@@ -9,8 +9,8 @@ import pytest
 
 from stretto.contexts.core.errors import BrokerUnavailable, StorageUnavailable
 from stretto.contexts.core.identifiers import JobId, Timestamp
-from stretto.contexts.queue.model import EVERY_QUEUE, JobPriority
-from stretto.contexts.queue.summons import ENOUGH, QUIET_S, Caller, Summons
+from stretto.contexts.queue.model import EVERY_QUEUE, JobPriority, LeaseTerms
+from stretto.contexts.queue.summons import ENOUGH, QUIET_S, ROUND_S, Caller, Summons
 from tests.fakes.messages import MemoryMessages
 from tests.unit.queue.jobs import a_job
 
@@ -39,6 +39,18 @@ class Ready(dict[JobPriority, list[JobId]]):
         if self.away:
             raise StorageUnavailable
         return {queue: tuple(self.get(queue, ())[:limit]) for queue in queues}
+
+
+class SlowMessages(MemoryMessages):
+    """Each one that is sent takes a while."""
+
+    def __init__(self, clock: Seconds, each_s: float) -> None:
+        super().__init__()
+        self._clock, self._each_s = clock, each_s
+
+    def send(self, job_id: JobId, priority: JobPriority) -> None:
+        self._clock.advance(self._each_s)
+        super().send(job_id, priority)
 
 
 @pytest.fixture
@@ -137,6 +149,71 @@ def test_only_the_queues_of_this_machine_are_looked_after(
     assert messages.count(JobPriority.LOW) == 0
 
 
+@pytest.mark.parametrize("each_s", [0.1, 0.5, 1.5])
+def test_a_slow_broker_does_not_keep_whoever_sweeps_from_giving_signs_of_life(
+    clock: Seconds, each_s: float
+) -> None:
+    messages = SlowMessages(clock, each_s)
+    summons, began = Summons(messages=messages, clock=clock), clock.now
+    for _ in range(200):
+        summons.call(a_job())
+    assert clock.now - began < LeaseTerms().beat_s
+    clock.advance(QUIET_S)
+    sent = messages.count(JobPriority.MEDIUM)
+    summons.call(a_job())
+    assert messages.count(JobPriority.MEDIUM) == sent + 1
+
+
+def test_a_message_that_had_to_wait_for_the_connection_keeps_none_from_the_next(
+    clock: Seconds,
+) -> None:
+    messages = SlowMessages(clock, 10 * ROUND_S)
+    summons = Summons(messages=messages, clock=clock)
+    for _ in range(2):
+        summons.call(a_job())
+    assert messages.count(JobPriority.MEDIUM) == 2
+
+
+def test_many_calls_through_a_broker_that_answers_at_once_are_all_made(clock: Seconds) -> None:
+    messages = SlowMessages(clock, 0.01)
+    summons = Summons(messages=messages, clock=clock)
+    for _ in range(1000):
+        summons.call(a_job())
+    assert messages.count(JobPriority.MEDIUM) == 1000
+
+
+def test_a_crowd_that_submits_at_once_is_not_taken_for_a_slow_broker(clock: Seconds) -> None:
+    class Crowded(MemoryMessages):
+        """While one message is sent, others wait for their turn."""
+
+        others = 100
+
+        def send(self, job_id: JobId, priority: JobPriority) -> None:
+            if self.others:
+                self.others -= 1
+                summons.call(a_job())
+            clock.advance(0.01)
+            super().send(job_id, priority)
+
+    messages = Crowded()
+    summons = Summons(messages=messages, clock=clock)
+    for _ in range(2):
+        summons.call(a_job())
+    assert messages.count(JobPriority.MEDIUM) == 102
+
+
+def test_a_look_through_a_slow_broker_leaves_the_rest_to_the_next_one(clock: Seconds) -> None:
+    messages, jobs = SlowMessages(clock, 0.5), ids(10)
+    summons, ready = Summons(messages=messages, clock=clock), Ready({JobPriority.LOW: jobs})
+    took_s, sent = [], []
+    while not sent or sent[-1]:
+        began = clock.now
+        sent.append(summons.call_again(ready, EVERY_QUEUE).sent)
+        took_s.append(clock.now - began)
+    assert max(took_s) <= ROUND_S + 0.5
+    assert messages.count(JobPriority.LOW) == len(jobs)
+
+
 class Deaf:
     """A machine on which nothing happens, and what it does about it."""
 
@@ -169,16 +246,25 @@ def deaf(summons: Summons, clock: Seconds) -> Deaf:
 
 
 def test_a_machine_that_hears_nothing_although_messages_wait_ends_itself(deaf: Deaf) -> None:
-    assert deaf.look(6) == 0
+    assert deaf.look(7) == 0  # of what the first one sends nobody can have heard yet
     assert deaf.look(1) == 1
 
 
 def test_one_that_works_meanwhile_is_not_deaf(deaf: Deaf) -> None:
-    deaf.look(6)
+    deaf.look(7)
     deaf.is_idle = False
     deaf.look(1)
     deaf.is_idle = True
     assert deaf.look(6) == 0
+
+
+def test_nor_is_one_whose_messages_others_fetch_between_its_looks(
+    deaf: Deaf, messages: MemoryMessages
+) -> None:
+    """A job that is ready and may not be claimed is called for in each look."""
+    for _ in range(20):
+        assert deaf.look(1) == 0
+        messages.queues[JobPriority.LOW].clear()
 
 
 def test_nor_is_one_without_messages(deaf: Deaf) -> None:
@@ -190,7 +276,7 @@ def test_nor_is_one_without_messages(deaf: Deaf) -> None:
 def test_nor_is_one_whose_broker_or_database_was_away_in_between(
     deaf: Deaf, messages: MemoryMessages, away: str
 ) -> None:
-    deaf.look(6)
+    deaf.look(7)
     messages.away, deaf.ready.away = away == "broker", away == "database"
     with pytest.raises((BrokerUnavailable, StorageUnavailable)):
         deaf.look(1)

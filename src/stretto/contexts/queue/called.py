@@ -10,7 +10,7 @@ from typing import Final
 
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.dispatcher import Source
-from stretto.contexts.queue.model import EVERY_QUEUE, Change, Job, JobPriority, Moment
+from stretto.contexts.queue.model import EVERY_QUEUE, Change, Job, JobPriority, Look, Moment
 from stretto.contexts.queue.ports import JobList, JobQueue
 from stretto.contexts.queue.worker import Worker
 
@@ -41,13 +41,17 @@ class CalledSource(Source):
         return call
 
     def claim(
-        self, jobs: JobQueue, decide: Callable[[Job, Moment], Change], suspects: bool
+        self,
+        jobs: JobQueue,
+        decide: Callable[[Job, Moment], Change],
+        suspects: bool,
+        before: Look | None = None,
     ) -> Change | None:
         if not self._waiting:
             return None
         call, change = self._waiting.popleft(), None
         try:
-            change = super().claim(jobs, decide, suspects)
+            change = super().claim(jobs, decide, suspects, before)
         finally:  # without a database, too: the job is called for again
             if change is None:
                 call.over.set()

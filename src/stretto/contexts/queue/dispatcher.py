@@ -16,6 +16,7 @@ from stretto.contexts.queue.model import (
     Job,
     JobPriority,
     LeaseTerms,
+    Look,
     Moment,
     Submission,
 )
@@ -49,13 +50,15 @@ class JobDispatcher:
         change = self.jobs.change(job_id, decide, alongside=alongside)
         return self._told(change) if change else None
 
-    def take(self, holder: str, *, source: Source, suspects: bool) -> Job | None:
-        """The next job for ``holder``, if there is one."""
+    def take(
+        self, holder: str, *, source: Source, suspects: bool, before: Look | None = None
+    ) -> Job | None:
+        """The next job for ``holder``, if there is one; what ``before`` finds comes first."""
 
         def decide(job: Job, now: Moment) -> Change:
             return claimed(job, now, holder=holder, lease=self.terms.lease(now))
 
-        change = source.claim(self.jobs, decide, suspects)
+        change = source.claim(self.jobs, decide, suspects, before)
         return self._told(change) if change else None
 
     def _told(self, change: Change) -> Job:
@@ -84,10 +87,15 @@ class Source:
         self._turns = count()
 
     def claim(
-        self, jobs: JobQueue, decide: Callable[[Job, Moment], Change], suspects: bool
+        self,
+        jobs: JobQueue,
+        decide: Callable[[Job, Moment], Change],
+        suspects: bool,
+        before: Look | None = None,
     ) -> Change | None:
         looks = self._priorities.looks(self.queues, turn=next(self._turns))
-        return jobs.claim(looks, take=decide, suspects=suspects)
+        first = (before,) if before else ()
+        return jobs.claim((*first, *looks), take=decide, suspects=suspects)
 
     def soonest_s(self, listed: JobList) -> float | None:
         """Seconds until there may be one."""
@@ -122,7 +130,11 @@ class OwnJobs(Source):
         return job_id not in self._elsewhere
 
     def claim(
-        self, jobs: JobQueue, decide: Callable[[Job, Moment], Change], suspects: bool
+        self,
+        jobs: JobQueue,
+        decide: Callable[[Job, Moment], Change],
+        suspects: bool,
+        before: Look | None = None,
     ) -> Change | None:
         with self._lock:
             waiting = tuple(self._waiting)

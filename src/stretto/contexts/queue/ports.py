@@ -78,6 +78,9 @@ class JobList(Protocol):
     def held_by(self, holder: str) -> tuple[Job, ...]:
         """What a worker works on, by what the database says."""
 
+    def first(self, look: Look) -> Job | None:
+        """What ``look`` would find for a worker that has nothing in its hands."""
+
     def waits(self, look: Look) -> bool:
         """Whether ``look`` finds a job that could be claimed just now, beside others."""
 

@@ -20,6 +20,7 @@ from stretto.contexts.queue.model import Job, JobProgress, Look, WorkerNode, Wor
 from stretto.contexts.queue.ports import Housekeeping, JobList, Workers, Workshop
 from stretto.contexts.queue.retry import RetryHandler
 from stretto.contexts.queue.running import RunningJob, Stop
+from stretto.contexts.queue.suspects import SuspectWatch
 
 SHORTEST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
@@ -40,9 +41,9 @@ logger = logging.getLogger(__name__)
 class Worker:
     """One process's hands. ``run`` returns after ``leave``; ``leave`` and ``abandon`` may be called
     by a signal handler. ``parts_at_once`` parts of files are as much work as one file. ``stuck`` is
-    called by the watchdog, from another thread, when the worker has not come round for a minute, or
-    took nothing for as long while jobs were ready; ``finished`` when it is done with a job, as ever
-    it ended."""
+    called by the watchdog, from another thread, when the worker has not come round for a minute (a
+    database that is away is waited for while jobs are worked on), or took nothing for as long while
+    jobs were ready; ``finished`` when it is done with a job, as ever it ended."""
 
     node: WorkerNode
     source: Source
@@ -66,6 +67,15 @@ class Worker:
     _pause_s: float = SHORTEST_PAUSE_S
     _hands: dict[RunningJob, threading.Thread] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _suspects: SuspectWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._suspects = SuspectWatch(
+            node=self.node,
+            listed=self.listed,
+            workers=self.workers,
+            every_s=self.dispatcher.terms.sweep_s,
+        )
 
     def run(self) -> None:
         """Work until somebody wants the worker to leave."""
@@ -133,6 +143,8 @@ class Worker:
             except Unavailable as trouble:
                 logger.warning("No job can be claimed just now: %s", trouble)
                 job, self._pause_s = None, self.longest_pause_s
+                if self.running():  # they go on meanwhile; to end itself would be their crash
+                    self._came_round = time.monotonic()
             except Exception:  # a bug; the watchdog has the last word
                 logger.exception("No job can be claimed just now.")
                 job, self._pause_s = None, self.longest_pause_s
@@ -162,7 +174,14 @@ class Worker:
             if soonest_s is None or soonest_s > 0:
                 self._pause_s = min(self._pause_s, soonest_s or self.longest_pause_s)
                 return None
-        return self.dispatcher.take(self.node.id, source=self.source, suspects=not self.running())
+        if not self.running():
+            return self._take(suspects=True, before=self._suspects.found())
+        return None if self._suspects.look() else self._take(suspects=False)
+
+    def _take(self, *, suspects: bool, before: Look | None = None) -> Job | None:
+        return self.dispatcher.take(
+            self.node.id, source=self.source, suspects=suspects, before=before
+        )
 
     def _begin(self, job: Job) -> None:
         one = RunningJob(

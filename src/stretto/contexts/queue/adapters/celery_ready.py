@@ -7,6 +7,7 @@ from typing import Final
 
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue.adapters.connections import Clock, Database
+from stretto.contexts.queue.adapters.statements import READY
 from stretto.contexts.queue.model import JobPriority
 
 
@@ -33,7 +34,7 @@ class SqlReadyJobs:
         }
 
 
-_READY: Final = """
-    SELECT id FROM queue_job WHERE status = 'queued' AND priority = :priority AND run_at <= :ready
+_READY: Final = f"""
+    SELECT id FROM queue_job WHERE {READY} AND priority = :priority
     ORDER BY run_at, id LIMIT :limit
-"""
+"""  # noqa: S608

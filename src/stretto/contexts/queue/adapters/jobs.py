@@ -10,7 +10,7 @@ from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Database, Outbox
 from stretto.contexts.queue.adapters.rows import job_of
 from stretto.contexts.queue.adapters.steps import Adding, Changing, Claiming, Doing, JobSteps
-from stretto.contexts.queue.adapters.transaction import JobTransaction, heads
+from stretto.contexts.queue.adapters.transaction import NO_LIMIT, JobTransaction, heads
 from stretto.contexts.queue.family import place_of
 from stretto.contexts.queue.model import (
     SUSPICIOUS_CRASHES,
@@ -118,14 +118,21 @@ class SqlJobs:
             rows = connection.execute(sql.HELD, {"holder": holder}).fetchall()
         return tuple(job_of(row) for row in rows)
 
+    def first(self, look: Look) -> Job | None:
+        return self._found(look, suspects=NO_LIMIT)
+
     def waits(self, look: Look) -> bool:
+        return self._found(look, suspects=SUSPICIOUS_CRASHES) is not None
+
+    def _found(self, look: Look, *, suspects: int) -> Job | None:
         with self._database.read() as connection:
             ready = self._clock.read(connection).at.unix_s - look.waited_s
-            given = {"ready": ready, "suspects": SUSPICIOUS_CRASHES, "limit": 1}
-            return any(
-                connection.execute(sql.CLAIM_NEXT, given | {"priority": int(queue)}).fetchone()
-                for queue in look.queues
-            )
+            given = {"ready": ready, "suspects": suspects, "limit": 1}
+            for queue in look.queues:
+                values = given | {"priority": int(queue)}
+                if row := connection.execute(sql.CLAIM_NEXT, values).fetchone():
+                    return job_of(row)
+        return None
 
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
         with self._database.read() as connection:

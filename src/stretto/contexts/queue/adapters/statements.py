@@ -32,12 +32,16 @@ OF_KEY: Final = f"""
 FORGET_KEY: Final = """
     UPDATE queue_job SET request_key = NULL WHERE request_key = :key AND created_at < :before
 """
-CLAIMABLE: Final = f"""
-    SELECT {_ALL} FROM queue_job
-    WHERE status = 'queued' AND run_at <= :ready AND crashes < :suspects AND NOT EXISTS (
+READY: Final = """
+    status = 'queued' AND run_at <= :ready AND NOT EXISTS (
         SELECT 1 FROM queue_job AS same
         WHERE same.status = 'processing' AND same.work_key = queue_job.work_key
     )
+"""
+"""Its time has come, and nobody does the same."""
+
+CLAIMABLE: Final = f"""
+    SELECT {_ALL} FROM queue_job WHERE {READY} AND crashes < :suspects
 """  # noqa: S608
 CLAIM_NEXT: Final = f"{CLAIMABLE} AND priority = :priority ORDER BY run_at, id LIMIT :limit"
 CLAIM_ONE: Final = f"{CLAIMABLE} AND id = :id LIMIT :limit"
