@@ -24,6 +24,10 @@ PAUSE_S: Final = 0.3
 MOST_SEGMENTS: Final = 500
 """In one event."""
 
+_HOLD: Final = "SELECT 1 FROM queue_job WHERE id = :id FOR UPDATE"
+"""As whoever changes the job does: so the events of a job are there in the order of their numbers.
+Otherwise a listener may hear the later one first, and asks for what comes behind it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,6 +46,8 @@ class TextLog:
         stream = str(event.job_id)
 
         def work(connection: Connection) -> None:
+            if self._database.dialect == "postgresql":
+                connection.execute(_HOLD, {"id": stream})
             self._outbox.append(connection, stream, event)
 
         self._database.transact(work)
