@@ -273,6 +273,21 @@ def test_an_upload_is_its_owners(keyed_site: Site) -> None:
     )
 
 
+def test_what_one_owner_deletes_stays_with_another_who_has_the_same(keyed_site: Site) -> None:
+    """Uploaded, and without a job yet: to lose it would also say that somebody else had it."""
+    content = b"of both of them"
+    digest = FileHash(hashlib.sha256(content).hexdigest())
+    for name in ("anna", "boris"):
+        client = keyed_site.client(keyed_site.key(name))
+        assert appended(client, begun(client, len(content)), 0, content).status_code == 204
+    kept = keyed_site.keep(a_transcript(file_hash=digest), owner="anna")
+    keyed_site.serving.archive.delete(kept)
+    assert keyed_site.serving.recordings.find("anna", digest) is None
+    assert keyed_site.serving.recordings.find("boris", digest) is not None
+    keyed_site.serving.keeper.tidy()
+    assert keyed_site.serving.recordings.find("boris", digest) is not None
+
+
 def test_a_recording_that_nothing_came_of_goes_after_a_month(open_site: Site) -> None:
     content = b"never transcribed"
     answer = open_site.client().post("/api/jobs", files={"file": ("a.wav", content)})

@@ -50,11 +50,6 @@ class RecordingKeeper:
     database: Database
     deletions: Deletions
 
-    def forget(self, file_hash: FileHash) -> None:
-        """A transcript of it was deleted: delete it for every owner who has no other one."""
-        for owner in self.files.owners(file_hash):
-            self.forget_of(owner, file_hash)
-
     def forget_of(self, owner: str, file_hash: FileHash) -> None:
         """Unless a transcript or an unfinished job of that owner needs it."""
         self.files.delete_unless(owner, file_hash, lambda: self._is_needed(owner, file_hash))
@@ -65,8 +60,8 @@ class RecordingKeeper:
         self.files.drop_incoming(before=_ago(UNFINISHED_FOR_S))
         for deleted in self.deletions.of_late():
             untouched = self.files.settled_before(deleted.at, deleted.file_hash)
-            for owner, file_hash in list(untouched):
-                self.forget_of(owner, file_hash)
+            if (deleted.owner, deleted.file_hash) in untouched:
+                self.forget_of(deleted.owner, deleted.file_hash)
         for owner, file_hash in list(self.files.settled_before(_ago(UNUSED_FOR_S))):
             self.forget_of(owner, file_hash)
 

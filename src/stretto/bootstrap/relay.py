@@ -127,7 +127,7 @@ def what_forgets(settings: Settings, database: Database, caching: LaterCache) ->
         if settings.recordings_path.exists():  # elsewhere the server finds out when it tidies up
             from stretto.bootstrap.recordings import keeper_of
 
-            keeper_of(settings, database).forget(deleted.file_hash)
+            keeper_of(settings, database).forget_of(deleted.owner, deleted.file_hash)
 
     return {"cache": answers, "cdn": assets, "queue": jobs, "recordings": recordings}
 

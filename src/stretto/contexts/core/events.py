@@ -131,11 +131,13 @@ class TranscriptKept(DomainEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscriptDeleted(DomainEvent):
-    """Somebody wanted it gone; ``last_of_file`` tells that its owner has none of its file left."""
+    """Somebody wanted it gone; ``last_of_file`` tells that its ``owner`` has none of its file
+    left."""
 
     transcript_id: TranscriptId
     file_hash: FileHash
     last_of_file: bool
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

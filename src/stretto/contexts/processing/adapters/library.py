@@ -58,6 +58,7 @@ class SqlTranscriptLibrary:
                 transcript_id=transcript_id,
                 file_hash=FileHash(file_hash),
                 last_of_file=(owner,) not in [tuple(other) for other in left],
+                owner=owner,
             )
             self._outbox.forget(connection, str(transcript_id))
             self._outbox.append(connection, str(transcript_id), event)

@@ -149,11 +149,6 @@ class RecordingFiles:
         size = paths[0].stat().st_size
         return Recording(owner=owner, file_hash=file_hash, path=paths[0], size_bytes=size)
 
-    def owners(self, file_hash: FileHash) -> list[str]:
-        """Who handed it in."""
-        found = self._folder.glob(f"*/{file_hash}")
-        return [_owner(path.parent.name) for path in found]
-
     @contextmanager
     def held(self, recording: Recording) -> Generator[None, None, None]:
         """Nobody deletes it meanwhile, in whichever process. Raises UnknownUpload when somebody
