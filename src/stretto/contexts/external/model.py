@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -112,10 +113,19 @@ class APIRequest:
         """What a service says, without our key in it: some repeat the key that they refuse, and
         what they say goes into logs, jobs and answers to whoever asked us."""
         for name, value in self.headers:
-            key = value.removeprefix("Bearer ").encode()
+            key = value.removeprefix("Bearer ")
             if name == "authorization" and len(key) >= SHORTEST_KEY:
-                said = said.replace(key, b"***")
+                said = _spellings(key).sub(b"***", said)
         return said
+
+
+def _spellings(key: str) -> re.Pattern[bytes]:
+    """The key as it is, and in all ways in which JSON may write it (RFC 8259, section 7)."""
+    written = (
+        rf"(?:{re.escape(letter)}|\\{re.escape(letter)}|\\u(?i:{ord(letter):04x}))"
+        for letter in key
+    )
+    return re.compile("".join(written).encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
