@@ -95,15 +95,15 @@ class Watching(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
     """What was kept: to be listed, read, searched and deleted. Raises Unavailable for trouble with
-    the database; ``deliver`` hands over the events that were written with the changes, and
-    ``deliver_soon`` has that done in the background, until ``deliver_last``."""
+    the database; ``deliver`` hands over the events that were written with the changes, ``wake`` has
+    that done in the background if there are any, until ``deliver_last``."""
 
     transcripts: TranscriptStore
     library: TranscriptLibrary
     words: TranscriptSearch
     publish: Publish
     deliver: Callable[[], int]
-    deliver_soon: Callable[[], None]
+    wake: Callable[[], None]
     deliver_last: Callable[[], None]
     shut_down: Callable[[], None]
 

@@ -11,11 +11,13 @@ import pytest
 
 from stretto.bootstrap import build, build_archive
 from stretto.bootstrap import relay as relay_module
+from stretto.bootstrap.relay import RelayThread
 from stretto.contexts.caching.adapters.sql import SqlCacheStore
 from stretto.contexts.caching.adapters.sql_records import SqlInvalidationRecords
 from stretto.contexts.caching.model import CacheEntry, CacheKey, Origin
+from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import StorageUnavailable
-from stretto.contexts.core.events import JobCompleted, JobQueued, TranscriptDeleted
+from stretto.contexts.core.events import JobCancelled, JobCompleted, JobQueued, TranscriptDeleted
 from stretto.contexts.core.identifiers import FileHash, JobId, Timestamp, TranscriptId
 from stretto.contexts.database.adapters.outbox import OutboxWriter, SqlOutbox
 from stretto.contexts.database.adapters.schema import SchemaGuard
@@ -26,6 +28,7 @@ from tests.conftest import Place
 from tests.fakes.clock import FakeClock
 from tests.fakes.examples import sha256_of
 from tests.servers import Database, opened, settings_of
+from tests.unit.queue.shop import until
 
 FILE = FileHash(sha256_of("a file"))
 KEY = CacheKey(sha256_of("an answer"))
@@ -152,6 +155,25 @@ def test_a_run_has_an_end_however_long_the_backlog_is(database: Database) -> Non
     relay = relay_of(database, due, most=30)
     write(database, due, count=70)
     assert [relay.run_once() for _ in range(4)] == [30, 30, 10, 0]
+
+
+def test_what_was_committed_is_delivered_even_if_the_relay_looked_just_before(
+    database: Database,
+) -> None:
+    """An event is announced while it is written: whoever looks then finds nothing."""
+    due, events = Event(), EventBus()
+    thread = RelayThread(relay_of(database, due))
+    thread.follow(events)
+    try:
+        write(database, due)
+        due.clear()
+        assert thread.deliver() == 1
+        write(database, due)
+        due.clear()
+        events.publish(JobCancelled(at=Timestamp(6.0), job_id=JobId.new()))
+        until(lambda: waiting(database) == 0)
+    finally:
+        thread.close()
 
 
 class Counting:

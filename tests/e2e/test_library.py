@@ -18,6 +18,7 @@ from stretto.contexts.processing.model import ProcessingProgress
 from tests.e2e.conftest import Known
 from tests.e2e.program import undelivered
 from tests.e2e.recordings import SECONDS, word_error_rate
+from tests.unit.queue.shop import until
 
 PATIENCE_S = 10.0
 """A second is promised; a busy machine may take a little longer."""
@@ -113,12 +114,12 @@ def test_events_are_delivered_when_the_work_is_done_not_when_the_process_ends(
 ) -> None:
     with stretto.open(home=home) as application:
         application.transcribe(known.recording)
-        assert undelivered(home) == 0
+        until(lambda: undelivered(home) == 0)
         good, bad = application.submit(known.recording), application.submit(tmp_path / "missing")
         application.result(good, timeout_s=30)
         with pytest.raises(MediaNotFound):
             application.result(bad, timeout_s=30)
-        assert undelivered(home) == 0
+        until(lambda: undelivered(home) == 0)
 
 
 def test_a_cancelled_job_stops_soon_and_what_it_finished_is_not_lost(

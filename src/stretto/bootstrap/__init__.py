@@ -35,12 +35,6 @@ from stretto.bootstrap.slow_statements import SlowStatements
 from stretto.bootstrap.watching import LaterMonitoring
 from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import EngineUnavailable, UnknownEngine
-from stretto.contexts.core.events import (
-    FileProcessingCompleted,
-    JobCancelled,
-    JobCompleted,
-    JobFailed,
-)
 from stretto.contexts.core.recognition import Recognition, RecognitionRequest
 from stretto.contexts.database.adapters.outbox import OutboxWriter
 from stretto.contexts.processing.adapters.library import SqlTranscriptLibrary
@@ -86,8 +80,6 @@ logger = logging.getLogger(__name__)
 
 ENGINES: Final = "stretto.engines"
 LOCAL_ENGINE: Final = "whisper"
-ENDS_OF_WORK: Final = (FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled)
-"""After these, what was written to the outbox is delivered, in the background."""
 
 
 def build(settings: Settings, *, use_cache: bool = True) -> Application:
@@ -108,8 +100,7 @@ def build(settings: Settings, *, use_cache: bool = True) -> Application:
     archive = _archive(
         database, slow, relay, caching, events=events, besides=_sending(settings, database, events)
     )
-    for end in ENDS_OF_WORK:
-        events.subscribe(end, lambda _: relay.wake())
+    relay.follow(events)
     concurrency = ConcurrencyLimit(settings.concurrency)
     services = RemoteServices(settings, observer=monitoring)
     monitoring.watch(services)
@@ -181,6 +172,7 @@ def build_archive(
     events = events or EventBus()
     caching = LaterCache(settings, database, events)
     relay = RelayThread(build_relay(settings, database, caching, due))
+    relay.follow(events)
     return _archive(database, slow, relay, caching, events=events)
 
 
@@ -206,8 +198,8 @@ def _archive(
         library=SqlTranscriptLibrary(database, outbox=outbox, clock=now),
         words=SqlTranscriptSearch(database),
         publish=events.publish,
-        deliver=relay.relay.run_if_due,
-        deliver_soon=relay.wake,
+        deliver=relay.deliver,
+        wake=relay.wake,
         deliver_last=relay.close,
         shut_down=shut_down,
     )

@@ -11,12 +11,28 @@ from stretto.bootstrap.clock import now
 from stretto.bootstrap.database import Database
 from stretto.bootstrap.later import LaterCache
 from stretto.bootstrap.watching import ways_of_telling
+from stretto.contexts.core.bus import EventBus
 from stretto.contexts.core.errors import StrettoError
-from stretto.contexts.core.events import AlertsChanged, TranscriptDeleted
+from stretto.contexts.core.events import (
+    AlertResolved,
+    AlertsChanged,
+    AlertTriggered,
+    FileProcessingCompleted,
+    JobCancelled,
+    JobCompleted,
+    JobFailed,
+    TranscriptDeleted,
+)
 from stretto.contexts.database.adapters.outbox import SqlOutbox
 from stretto.contexts.database.model import OutboxEvent
 from stretto.contexts.database.outbox import Consumer, OutboxRelay, Subscription
 from stretto.settings import Settings
+
+DELIVERED_AFTER: Final = (
+    *(FileProcessingCompleted, JobCompleted, JobFailed, JobCancelled),
+    *(AlertTriggered, AlertResolved),
+)
+"""When these are published, what was written with them to the outbox is committed."""
 
 NEWS_S: Final = 3 * 24 * 3600.0
 """So long people who cannot be reached are told of an alert again and again."""
@@ -62,8 +78,23 @@ class RelayThread:
         self._woken, self._ended, self._lock = Event(), Event(), Lock()
         self._thread: Thread | None = None
 
+    def deliver(self) -> int:
+        """At once what was committed. Raises StorageUnavailable."""
+        self.relay.due.set()  # a run may have begun just before the commit, and found nothing
+        return self.relay.run_if_due()
+
+    def follow(self, events: EventBus) -> None:
+        """Deliver when work ends, and when there is something to tell people."""
+
+        def deliver_soon(_: object) -> None:
+            self.relay.due.set()
+            self.wake()
+
+        for kind in DELIVERED_AFTER:
+            events.subscribe(kind, deliver_soon)
+
     def wake(self) -> None:
-        """Something may have been written; if not, nothing is begun."""
+        """Something may have been committed; if not, nothing is begun."""
         with self._lock:
             if not self.relay.due.is_set() or self._ended.is_set():
                 return

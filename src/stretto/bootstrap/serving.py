@@ -94,7 +94,7 @@ def build_serving(settings: Settings, *, key_needed: bool | None = None) -> Serv
     events = EventBus()
     archive = build_archive(settings, database=database, due=due, events=events)
     monitoring = LaterMonitoring(settings, database, events, due=due)
-    monitoring.deliver = archive.deliver_soon
+    monitoring.deliver = archive.wake
     slow.counted = monitoring.slow_statement
     bell = LocalBell()
     queue = build_queue(settings, database, publish=events.publish, bell=bell, wrote=due.set)
