@@ -65,11 +65,17 @@ def compared(
 def bare_redis(database: Database, url: str, key: str) -> Callable[[], object]:
     import redis
 
-    identity, _ = SqlInvalidationRecords(database).newest()
     client = redis.Redis.from_url(url, protocol=2)
-    name = f"stretto:cache:{identity}:{key}"
+    name = name_in_redis(database, key)
     assert client.get(name)
     return lambda: client.get(name)
+
+
+def name_in_redis(database: Database, key: str) -> str:
+    from stretto.contexts.caching.adapters.redis import place_of
+
+    identity, _ = SqlInvalidationRecords(database).newest()
+    return place_of(identity)[0] + key
 
 
 def bare_select(database: Database, key: str) -> Callable[[], object]:
@@ -138,9 +144,8 @@ def overwriting(
         return in_the_table
     import redis
 
-    identity, _ = SqlInvalidationRecords(database).newest()
     client = redis.Redis.from_url(url, protocol=2)
-    name = f"stretto:cache:{identity}:{key}"
+    name = name_in_redis(database, key)
 
     def in_redis(value: bytes | str) -> None:
         whole = client.get(name)

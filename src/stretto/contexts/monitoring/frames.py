@@ -23,7 +23,7 @@ STEPS: Final = {
 """How long the frames of each step are kept, in seconds: 9,056 frames at most in all."""
 
 AHEAD_S: Final = 1800.0
-"""A tick further ahead than that was made by a clock that was wrong, or set back since: nobody waits
+"""A tick further ahead was made by a clock that was wrong, or set back since: nobody waits
 until it has come. Two clocks that differ by less make one series, that of the one ahead."""
 
 LONGEST_S: Final = max(STEPS.values())
