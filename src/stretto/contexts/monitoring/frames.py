@@ -23,8 +23,8 @@ STEPS: Final = {
 """How long the frames of each step are kept, in seconds: 9,056 frames at most in all."""
 
 AHEAD_S: Final = 1800.0
-"""A tick that lies further ahead was made by a clock that was wrong, or set back since: nobody waits
-until it has come. Two clocks that differ by less make one series, that of the one ahead."""
+"""A tick that lies further ahead was made by a clock that was wrong, or set back since: nobody
+waits until it has come. Two clocks that differ by less make one series, that of the one ahead."""
 
 LONGEST_S: Final = max(STEPS.values())
 MOST_POINTS: Final = LONGEST_S // DAY_S
