@@ -159,55 +159,6 @@ def test_one_relay_delivers_at_a_time_and_another_takes_over_when_it_is_gone(pos
     assert post.relay(holder="three").run_once() == 1
 
 
-def ahead_of(clock: FakeClock) -> FakeClock:
-    return FakeClock(clock.unix_s + 7200.0)
-
-
-def test_nobody_waits_for_the_clock_of_whoever_delivered_before(post: Post) -> None:
-    post.write("s", queued(JobId.new()))
-    assert post.relay(holder="ahead", clock=ahead_of(post.clock)).run_once() == 1
-    post.write("s", queued(JobId.new()))
-    assert post.relay(holder="two").run_once() == 1
-
-
-def test_the_right_of_one_that_died_does_not_outlast_its_clock(post: Post) -> None:
-    """It was two hours ahead, or the clock of all was set back."""
-    post.write("s", queued(JobId.new()))
-    outbox = SqlOutbox(post.database)
-    assert outbox.lease("gone", now=ahead_of(post.clock)(), seconds=LEASE_S)
-    assert post.relay(holder="two").run_once() == 1
-
-
-def test_who_is_a_few_seconds_ahead_keeps_the_right_to_deliver(post: Post) -> None:
-    post.write("s", queued(JobId.new()))
-    outbox = SqlOutbox(post.database)
-    assert outbox.lease("ahead", now=Timestamp(post.clock.unix_s + 5.0), seconds=LEASE_S)
-    assert post.relay(holder="two").run_once() == 0
-
-
-def test_the_right_to_deliver_outlasts_slow_consumers(post: Post) -> None:
-    post.write("s", *(queued(JobId.new()) for _ in range(3)))
-    delivered_by_another: list[int] = []
-
-    def slow(_: OutboxEvent) -> None:
-        post.clock.advance(LEASE_S * 0.6)
-        delivered_by_another.append(post.relay(holder="two").run_once())
-
-    relay = post.relay(Subscription(name="slow", kinds=(DomainEvent,), consumer=slow))
-    assert relay.run_once() == 3
-    assert delivered_by_another == [0, 0, 0]
-
-
-def test_whoever_lost_the_right_does_not_give_back_that_of_another(post: Post) -> None:
-    post.write("s", queued(JobId.new()))
-    outbox = SqlOutbox(post.database)
-    assert outbox.lease("late", now=post.clock(), seconds=LEASE_S)
-    post.clock.advance(LEASE_S)
-    assert outbox.lease("next", now=post.clock(), seconds=LEASE_S)
-    outbox.give_back("late")
-    assert post.relay(holder="third").run_once() == 0
-
-
 def test_an_event_of_a_newer_program_waits_for_it_and_blocks_its_stream_alone(post: Post) -> None:
     post.write("new", queued(JobId.new()))
     with post.database.write() as connection:
