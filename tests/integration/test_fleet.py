@@ -100,10 +100,11 @@ def test_flower_lists_the_task_with_the_job_and_what_came_of_it(
         assert asked(f"{address}/api/workers?refresh=1"), "Flower hears the worker"
         (job,) = fleet.submit("talk-1")
         fleet.wait()
-        (task,) = asked(f"{address}/api/tasks?state=SUCCESS").values()
-        assert (task["name"], task["state"]) == ("stretto.work", "SUCCESS")
-        assert str(job) in task["args"]
-        assert str(job) in task["result"]
+        tasks = asked(f"{address}/api/tasks?state=SUCCESS").values()
+        assert {(task["name"], task["state"]) for task in tasks} == {("stretto.work", "SUCCESS")}
+        assert all(str(job) in task["args"] for task in tasks)
+        # It may have been called for twice, where nobody had come within a sweep.
+        assert sum(str(job) in task["result"] for task in tasks) == 1, tasks
 
 
 @pytest.mark.parametrize(
