@@ -180,7 +180,9 @@ def test_whoever_comes_through_a_proxy_is_not_taken_for_the_user_of_the_machine(
     open_site: Site, header: str
 ) -> None:
     client = open_site.client(**{header: "203.0.113.7"})
-    assert client.get("/api/jobs").status_code == 401
+    refused = client.get("/api/jobs")
+    assert refused.status_code == 401
+    assert f"came through a proxy (it has {header.title()})" in refused.json()["error"]["message"]
     assert client.get("/health").status_code == 200
     assert client.get("/api/session").json()["key_required"] is True
     key = open_site.key("anna")

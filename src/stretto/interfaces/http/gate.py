@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 import uuid
+from collections.abc import Set
 from functools import partial
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from stretto.interfaces.http import errors
 from stretto.interfaces.http.bodies import Body, Refusal
 from stretto.interfaces.http.errors import HttpError
 from stretto.interfaces.http.figures import kind_of
-from stretto.interfaces.http.security import Doorkeeper, secret_of
+from stretto.interfaces.http.security import HOW_TO_GET_ONE, Doorkeeper, secret_of
 from stretto.interfaces.http.streaming import LET_IN
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -110,8 +111,11 @@ class Gate:
 
     async def _caller(self, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
         secret = secret_of(headers)
-        if not self._serving.key_needed and not PASSED_ON & headers.keys():
-            return Caller()
+        if not self._serving.key_needed:
+            passed_on = PASSED_ON & headers.keys()
+            if not passed_on:
+                return Caller()
+            scope["state"]["refusal"] = _for_the_proxy(passed_on)
         if not secret:
             return None
         caller = self._keeper.recall(secret)
@@ -125,6 +129,14 @@ class Gate:
         scope["state"][LET_IN] = partial(self._keeper.knows, secret)
         self._keeper.spend(caller)
         return caller
+
+
+def _for_the_proxy(passed_on: Set[bytes]) -> AccessKeyRefused:
+    names = ", ".join(name.decode().title() for name in sorted(passed_on))
+    return AccessKeyRefused(
+        "Users of this machine need no key, but this request came through a proxy (it has "
+        f"{names}): {HOW_TO_GET_ONE}"
+    )
 
 
 def _refuse_strangers(headers: dict[bytes, bytes], host: str) -> None:

@@ -23,6 +23,9 @@ REMEMBERED_S: Final = 2.0
 
 MOST_REMEMBERED: Final = 10_000
 WRONG_KEYS_PER_MINUTE: Final = 10
+HOW_TO_GET_ONE: Final = (
+    "send a key as 'Authorization: Bearer ...'. An operator makes one with: stretto keys create"
+)
 
 
 class Policy:
@@ -38,10 +41,7 @@ class Policy:
             return caller or Caller(scopes=frozenset())
         if caller is None:
             refusal: AccessKeyRefused | None = request.scope["state"].get("refusal")
-            raise refusal or AccessKeyRefused(
-                "A key is needed: send it as 'Authorization: Bearer ...'. An operator makes one "
-                "with: stretto keys create"
-            )
+            raise refusal or AccessKeyRefused(f"A key is needed: {HOW_TO_GET_ONE}")
         if not caller.may(self.needed):
             raise AccessDenied(f"This key does not have the scope {self.needed.value!r}.")
         return caller
