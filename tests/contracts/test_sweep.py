@@ -103,3 +103,34 @@ def test_a_watchdog_that_fails_ends_no_signs_of_life(queue: Queue) -> None:
         until(lambda: queue.workers.alive() == (NODE,))
     finally:
         one.end()
+
+
+def test_a_job_whose_row_is_locked_costs_no_other_its_lease(
+    queue: Queue, database: Database
+) -> None:
+    """By a machine that vanished in the middle of a transaction, say."""
+    if database.dialect != "postgresql":
+        pytest.skip("SQLite has no locks of rows")
+    for number in (1, 2):
+        queue.jobs.add(a_submission(number))
+        assert queue.claim(NODE.id) is not None
+    queue.clock.advance(TERMS.lease_s - 1.0)
+    held, done = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with database.write() as connection:
+            statement = "SELECT 1 FROM queue_job WHERE id = :id FOR UPDATE"
+            connection.execute(statement, {"id": str(job_id(1))}).fetchall()
+            held.set()
+            done.wait(60.0)
+
+    vanished = threading.Thread(target=lock)
+    vanished.start()
+    try:
+        assert held.wait(10.0)
+        queue.jobs.renew([(job_id(1), 1), (job_id(2), 1)], TERMS.lease)
+        queue.clock.advance(2.0)
+        assert queue.jobs.expired(10) == (job_id(1),)
+    finally:
+        done.set()
+        vanished.join()

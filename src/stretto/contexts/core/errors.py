@@ -29,6 +29,7 @@ StrettoError
 ├── EngineFailure             an engine gave up on one piece of audio
 │   ├── UnusableAnswer
 │   └── TransientEngineFailure                                                (retry helps)
+├── JobUnreadable             what is stored of a job says nothing here      (never retry)
 └── Cancelled                 somebody asked to stop
     └── ClaimLost             somebody else has the job now
 
@@ -242,6 +243,10 @@ class TransientEngineFailure(EngineFailure):
     """The engine could not transcribe a piece of the audio just now."""
 
     retryable = True
+
+
+class JobUnreadable(StrettoError):
+    """What is stored of a job cannot be read by this version."""
 
 
 class Cancelled(StrettoError):

@@ -54,6 +54,7 @@ _RULES: Final[dict[type[core.StrettoError], _Rule]] = {
     core.Unavailable: _Rule(503, "server_error", retry=True),
     core.TransientEngineFailure: _Rule(503, "server_error", retry=True),
     core.EngineFailure: _Rule(500, "server_error", retry=False),
+    core.JobUnreadable: _Rule(500, "server_error", retry=False),
     core.Cancelled: _Rule(409, retry=False),
     core.StrettoError: _Rule(500, "server_error", retry=False),
 }

@@ -119,19 +119,20 @@ class SqlJobs:
         return tuple(job_of(row) for row in rows)
 
     def first(self, look: Look) -> Job | None:
-        return self._found(look, suspects=NO_LIMIT)
+        row = self._found(look, suspects=NO_LIMIT)
+        return job_of(row) if row else None
 
     def waits(self, look: Look) -> bool:
         return self._found(look, suspects=SUSPICIOUS_CRASHES) is not None
 
-    def _found(self, look: Look, *, suspects: int) -> Job | None:
+    def _found(self, look: Look, *, suspects: int) -> Any:
         with self._database.read() as connection:
             ready = self._clock.read(connection).at.unix_s - look.waited_s
             given = {"ready": ready, "suspects": suspects, "limit": 1}
             for queue in look.queues:
                 values = given | {"priority": int(queue)}
                 if row := connection.execute(sql.CLAIM_NEXT, values).fetchone():
-                    return job_of(row)
+                    return row
         return None
 
     def soonest_s(self, queues: Sequence[JobPriority]) -> float | None:
@@ -150,7 +151,7 @@ class SqlJobs:
         def work(jobs: JobTransaction) -> None:
             until = lease(jobs.now)
             jobs.connection.executemany(
-                sql.RENEW,
+                sql.RENEW_UNLOCKED if self._server else sql.RENEW,
                 [
                     {"id": job_id, "fence": fence, "until": until.until_s, "boot": until.boot}
                     # in one order, so that none waits for another

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
+from stretto.contexts.core.errors import JobUnreadable, StrettoError
 from stretto.contexts.core.identifiers import JobId, Timestamp, TranscriptId
 from stretto.contexts.core.job import JobStatus
 from stretto.contexts.core.text import storable
@@ -93,7 +94,18 @@ def changing_row_of(job: Job) -> dict[str, Any]:
 
 
 def job_of(row: Any) -> Job:
-    """The job in a row that has COLUMNS in this order."""
+    """The job in a row that has COLUMNS in this order. Raises JobUnreadable."""
+    try:
+        return _job_of(row)
+    except (ValueError, TypeError, StrettoError) as cause:
+        why = str(cause)[:200].rstrip(".")
+        raise JobUnreadable(
+            f"The job {row[0]} cannot be read ({why}). A newer version of Stretto may have "
+            "written it: update the one on this machine. If there is none, restore a backup."
+        ) from cause
+
+
+def _job_of(row: Any) -> Job:
     found = dict(zip(COLUMNS, row, strict=True))
     until, since = found["lease_until"], found["crashes_since"]
     transcript_id, error, cause = found["transcript_id"], found["error"], found["cause"]

@@ -76,6 +76,12 @@ RENEW: Final = """
     UPDATE queue_job SET lease_until = :until, lease_boot = :boot
     WHERE id = :id AND fence = :fence AND lease_until IS NOT NULL
 """
+RENEW_UNLOCKED: Final = f"""{RENEW} AND id IN (
+        SELECT id FROM queue_job WHERE id = :id FOR UPDATE SKIP LOCKED
+    )
+"""  # noqa: S608
+"""Where a row can be locked for as long as a transaction lives whose machine is gone. The others
+are renewed, and nobody can take this one over meanwhile."""
 _WITH_PARENTS: Final = f"""
     SELECT {_ALL} FROM queue_job WHERE id IN ({{places}}) ORDER BY parent IS NOT NULL, id
 """  # noqa: S608
@@ -123,6 +129,7 @@ NEEDING: Final = """
     AND owner || '' = :owner AND work LIKE :like LIMIT 1
 """
 """No index serves the owner so: the jobs of anybody that wait are fewer than all of one owner."""
+PUT_OFF: Final = "UPDATE queue_job SET run_at = :run_at WHERE id = :id"
 DELETE: Final = """
     DELETE FROM queue_job WHERE id = :id AND status IN ('completed', 'failed', 'cancelled')
 """

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from stretto.contexts.core.errors import KeyReused, UnknownJob
+from stretto.contexts.core.errors import JobUnreadable, KeyReused, UnknownJob
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue import family
@@ -28,9 +29,13 @@ from stretto.contexts.queue.transitions import accepted
 
 KEY_KEPT_FOR_S: Final = 24 * 3600.0
 NO_LIMIT: Final = 1_000_000_000
+UNREADABLE_WAITS_S: Final = 300.0
+"""A worker that was updated may be able to read it."""
 
 Decide = Callable[[Job, Moment], Change | None]
 Take = Callable[[Job, Moment], Change]
+
+logger = logging.getLogger(__name__)
 
 
 class JobTransaction:
@@ -117,7 +122,7 @@ class JobTransaction:
                 rows = self.connection.execute(
                     statement + self._skip, given | values | {"limit": limit}
                 ).fetchall()
-                jobs = _different(map(job_of, rows))
+                jobs = _different(self._readable(rows))
                 for job in jobs:
                     found.append(self._keep(takes[len(found)](job, self.now)))
                 if len(jobs) == len(rows):  # else some were passed over, and others may be behind
@@ -166,6 +171,16 @@ class JobTransaction:
         for one in brought:
             self._keep(one)
         return replace(change, besides=(*change.besides, *brought))
+
+    def _readable(self, rows: Iterable[Any]) -> Iterator[Job]:
+        """One that cannot be read is in nobody's way, and is kept."""
+        for row in rows:
+            try:
+                yield job_of(row)
+            except JobUnreadable as trouble:
+                logger.error("%s It is tried again in %.0f s.", trouble, UNREADABLE_WAITS_S)  # noqa: TRY400
+                run_at = self.now.at.unix_s + UNREADABLE_WAITS_S
+                self.connection.execute(sql.PUT_OFF, {"id": row[0], "run_at": run_at})
 
     def _parts(self, parent: JobId) -> list[Job]:
         """In the order of the file; locked in the order in which their leases are renewed."""
