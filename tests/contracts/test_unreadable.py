@@ -8,7 +8,7 @@ import pytest
 
 from stretto.contexts.core.errors import JobUnreadable
 from stretto.contexts.queue.adapters.transaction import UNREADABLE_WAITS_S
-from stretto.contexts.queue.model import EVERY_QUEUE, Look
+from stretto.contexts.queue.model import EVERY_QUEUE, Look, Wanted
 from tests.queues import Queue, queue_on
 from tests.servers import Database
 from tests.unit.queue.jobs import a_submission, job_id
@@ -62,6 +62,24 @@ def test_it_is_claimed_once_it_can_be_read(queue: Queue, database: Database) -> 
     job = queue.claim()
     assert job is not None
     assert job.id == job_id(1)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_the_others_are_listed_in_pages_as_long_as_ever(
+    queue: Queue, database: Database, limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = range(1, 6)
+    for number in numbers:
+        queue.jobs.add(a_submission(number))
+    for number in (2, 4):
+        spoil(database, "work", "{", number=number)
+    listed, page = [], queue.jobs.page(Wanted(limit=limit))
+    while page:
+        assert len(page) == min(limit, 3 - len(listed))
+        listed += page
+        page = queue.jobs.page(Wanted(limit=limit, after=page[-1]))
+    assert {job.id for job in listed} == {job_id(1), job_id(3), job_id(5)}
+    assert f"The job {job_id(2)} cannot be read" in caplog.text
 
 
 def test_whoever_asks_for_it_hears_which_it_is_and_what_to_do(

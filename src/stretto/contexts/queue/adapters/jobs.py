@@ -8,7 +8,7 @@ from typing import Any
 from stretto.contexts.core.identifiers import FileHash, JobId, TranscriptId
 from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Database, Outbox
-from stretto.contexts.queue.adapters.rows import job_of
+from stretto.contexts.queue.adapters.rows import COLUMNS, job_of, readable
 from stretto.contexts.queue.adapters.steps import Adding, Changing, Claiming, Doing, JobSteps
 from stretto.contexts.queue.adapters.transaction import NO_LIMIT, JobTransaction, heads
 from stretto.contexts.queue.family import place_of
@@ -98,14 +98,21 @@ class SqlJobs:
         values: dict[str, Any] = {
             "at": after.created_at.unix_s if after else 1e300,
             "id": str(after.id) if after else "",
-            "limit": wanted.limit,
         }
         given = {"status": wanted.status and wanted.status.value, "owner": wanted.owner}
         values |= {name: value for name, value in given.items() if value is not None}
         statement = sql.page(name for name in given if name in values)
+        found: list[Job] = []
         with self._database.read() as connection:
-            rows = connection.execute(statement, values).fetchall()
-        return tuple(job_of(row) for row in rows)
+            while len(found) < wanted.limit:
+                limit = wanted.limit - len(found)
+                rows = connection.execute(statement, values | {"limit": limit}).fetchall()
+                found += readable(rows)
+                if len(rows) < limit:
+                    break
+                last = dict(zip(COLUMNS, rows[-1], strict=True))
+                values |= {"at": last["created_at"], "id": last["id"]}
+        return tuple(found)
 
     def need(self, file_hash: FileHash, *, owner: str) -> bool:
         """Whether a job of this owner that is not over is of a file in a folder of that name."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, TypeVar, cast
 
 import msgspec
@@ -45,6 +47,8 @@ BORN_WITH: Final = (*COLUMNS, "owner")
 """The columns of a new row; ``owner`` stands in ``work`` too, and is there to be sought by."""
 
 Kind = TypeVar("Kind")
+
+logger = logging.getLogger(__name__)
 
 _DECODERS: Final[dict[type, msgspec.json.Decoder[Any]]] = {
     kind: msgspec.json.Decoder(kind) for kind in (Division, FileWork, JobError, JobProgress)
@@ -103,6 +107,19 @@ def job_of(row: Any) -> Job:
             f"The job {row[0]} cannot be read ({why}). A newer version of Stretto may have "
             "written it: update the one on this machine. If there is none, restore a backup."
         ) from cause
+
+
+def readable(
+    rows: Iterable[Any], *, passed_over: Callable[[str], None] = lambda _: None
+) -> Iterator[Job]:
+    """The jobs in rows that have COLUMNS. One that cannot be read is in no other's way; the log
+    names it, and ``passed_over`` is called with its id."""
+    for row in rows:
+        try:
+            yield job_of(row)
+        except JobUnreadable as trouble:
+            logger.error("%s", trouble)  # noqa: TRY400 - where it was read does not matter
+            passed_over(row[0])
 
 
 def _job_of(row: Any) -> Job:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from stretto.contexts.core.errors import JobUnreadable, KeyReused, UnknownJob
+from stretto.contexts.core.errors import KeyReused, UnknownJob
 from stretto.contexts.core.events import DomainEvent
 from stretto.contexts.core.identifiers import JobId
 from stretto.contexts.queue import family
 from stretto.contexts.queue.adapters import statements as sql
 from stretto.contexts.queue.adapters.connections import Clock, Connection, Outbox
-from stretto.contexts.queue.adapters.rows import changing_row_of, job_of, row_of
+from stretto.contexts.queue.adapters.rows import changing_row_of, job_of, readable, row_of
 from stretto.contexts.queue.adapters.webhooks import owe
 from stretto.contexts.queue.model import (
     SUSPICIOUS_CRASHES,
@@ -34,8 +33,6 @@ UNREADABLE_WAITS_S: Final = 300.0
 
 Decide = Callable[[Job, Moment], Change | None]
 Take = Callable[[Job, Moment], Change]
-
-logger = logging.getLogger(__name__)
 
 
 class JobTransaction:
@@ -122,7 +119,7 @@ class JobTransaction:
                 rows = self.connection.execute(
                     statement + self._skip, given | values | {"limit": limit}
                 ).fetchall()
-                jobs = _different(self._readable(rows))
+                jobs = _different(readable(rows, passed_over=self._put_off))
                 for job in jobs:
                     found.append(self._keep(takes[len(found)](job, self.now)))
                 if len(jobs) == len(rows):  # else some were passed over, and others may be behind
@@ -172,15 +169,9 @@ class JobTransaction:
             self._keep(one)
         return replace(change, besides=(*change.besides, *brought))
 
-    def _readable(self, rows: Iterable[Any]) -> Iterator[Job]:
-        """One that cannot be read is in nobody's way, and is kept."""
-        for row in rows:
-            try:
-                yield job_of(row)
-            except JobUnreadable as trouble:
-                logger.error("%s It is tried again in %.0f s.", trouble, UNREADABLE_WAITS_S)  # noqa: TRY400
-                run_at = self.now.at.unix_s + UNREADABLE_WAITS_S
-                self.connection.execute(sql.PUT_OFF, {"id": row[0], "run_at": run_at})
+    def _put_off(self, job_id: str) -> None:
+        run_at = self.now.at.unix_s + UNREADABLE_WAITS_S
+        self.connection.execute(sql.PUT_OFF, {"id": job_id, "run_at": run_at})
 
     def _parts(self, parent: JobId) -> list[Job]:
         """In the order of the file; locked in the order in which their leases are renewed."""
