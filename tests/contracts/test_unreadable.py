@@ -91,6 +91,19 @@ def test_whoever_asks_for_it_hears_which_it_is_and_what_to_do(
         queue.jobs.get(job_id(1))
 
 
+def test_a_worker_sees_its_other_jobs_and_what_comes_after_it(
+    queue: Queue, database: Database
+) -> None:
+    for number in (1, 2):
+        queue.jobs.add(a_submission(number))
+        assert queue.claim() is not None
+    queue.jobs.add(a_submission(3))
+    for number in (1, 3):
+        spoil(database, "work", "{", number=number)
+    assert [job.id for job in queue.jobs.held_by("worker 1")] == [job_id(2)]
+    assert queue.jobs.first(Look(queues=EVERY_QUEUE)) is None
+
+
 def test_whether_a_job_waits_is_seen_without_reading_it(queue: Queue, database: Database) -> None:
     queue.jobs.add(a_submission(1))
     spoil(database, "work", "{")

@@ -65,7 +65,8 @@ class JobQueue(Protocol):
 
 
 class JobList(Protocol):
-    """Jobs to be looked at."""
+    """Jobs to be looked at. Where several are asked for, or any, those that cannot be read are left
+    out; ``get`` and ``parts_of`` raise JobUnreadable."""
 
     def get(self, job_id: JobId) -> Job | None: ...
 

@@ -123,11 +123,11 @@ class SqlJobs:
     def held_by(self, holder: str) -> tuple[Job, ...]:
         with self._database.read() as connection:
             rows = connection.execute(sql.HELD, {"holder": holder}).fetchall()
-        return tuple(job_of(row) for row in rows)
+        return tuple(readable(rows))
 
     def first(self, look: Look) -> Job | None:
         row = self._found(look, suspects=NO_LIMIT)
-        return job_of(row) if row else None
+        return next(readable([row] if row else []), None)
 
     def waits(self, look: Look) -> bool:
         return self._found(look, suspects=SUSPICIOUS_CRASHES) is not None
